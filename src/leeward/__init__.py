@@ -1,0 +1,1 @@
+"""Leeward: push code, get a URL."""

@@ -1,0 +1,1 @@
+"""What turns source into images."""

@@ -1,0 +1,190 @@
+"""What the user wishes for: the fields of `leeward.yaml`."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from leeward.model.sizes import Size
+
+# A DNS label (RFC 1123) shortened to 40 characters, so that 'process.app.project' and host names stay legal.
+NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+ENV_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+HOST = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+# Names that the platform's own hosts use.
+RESERVED_NAMES = frozenset({"console", "registry", "git", "api", "edge", "www-data", "leeward"})
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError(
+            f"'{value}' is not a name: use 1 to 40 lower-case letters, digits and hyphens, beginning with a letter"
+        )
+    return value
+
+
+def _app_name(value: str) -> str:
+    if value in RESERVED_NAMES:
+        raise ValueError(f"'{value}' is reserved for the platform: choose another name")
+    return _name(value)
+
+
+def _host(value: str) -> str:
+    value = value.lower().rstrip(".")
+    if len(value) > 253 or not HOST.fullmatch(value):
+        raise ValueError(f"'{value}' is not a domain: write it like 'api.example.com' or '*.example.com'")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+AppName = Annotated[str, AfterValidator(_app_name)]
+Host = Annotated[str, AfterValidator(_host)]
+
+
+class Spec(BaseModel):
+    """Something that people write: frozen, unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Strategy(StrEnum):
+    """How the source becomes an image."""
+
+    AUTO = "auto"
+    BUILDPACKS = "buildpacks"
+    DOCKERFILE = "dockerfile"
+    IMAGE = "image"
+
+
+class BuildSpec(Spec):
+    """How to build the source; `auto` looks at the files."""
+
+    strategy: Strategy = Strategy.AUTO
+    dockerfile: str = "Dockerfile"
+    context: str = "."
+    target: str | None = None
+    args: Mapping[str, str] = Field(default_factory=dict)
+    image: str | None = None
+    command: str | None = None
+    install_command: str | None = None
+    output: str | None = None
+    versions: Mapping[str, str] = Field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+
+
+class Health(Spec):
+    """How to see that an instance works; asked over HTTP by the platform, from outside the instance."""
+
+    path: str = "/"
+    # Seconds between checks once live; `rollout_interval` while a new release starts.
+    interval: float = Field(default=10, gt=0, le=300)
+    rollout_interval: float = Field(default=1, ge=0.05, le=60)
+    timeout: float = Field(default=5, gt=0, le=60)
+    # Three in a row, as load balancers count them: a single answer may come from a warm-up.
+    successes: int = Field(default=3, ge=1, le=10)
+    failures: int = Field(default=3, ge=1, le=10)
+    drain: float = Field(default=30, ge=0, le=600)
+    deadline: float = Field(default=300, ge=1, le=3600)
+
+    @model_validator(mode="after")
+    def _path_is_absolute(self) -> "Health":
+        if not self.path.startswith("/"):
+            raise ValueError(f"health path '{self.path}' must begin with '/'")
+        return self
+
+
+class Instances(Spec):
+    """How many copies should run; with `min` < `max` the platform scales by CPU."""
+
+    min: int = Field(default=1, ge=0, le=50)
+    max: int = Field(default=1, ge=0, le=50)
+    cpu_percent: int = Field(default=80, ge=10, le=100)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_number_means_both(cls, value: object) -> object:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return {"min": value, "max": value}
+        if isinstance(value, Mapping) and "min" in value and "max" not in value and isinstance(value["min"], int):
+            return {**value, "max": max(value["min"], 1)}
+        return value
+
+    @model_validator(mode="after")
+    def _min_is_not_above_max(self) -> "Instances":
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+
+class ProcessSpec(Spec):
+    """One kind of process of an app: `web` gets traffic, every other name is a worker."""
+
+    command: str | None = Field(default=None, max_length=1024)
+    size: Size = Size.SMALL
+    instances: Instances = Field(default_factory=Instances)
+    health: Health = Field(default_factory=Health)
+    port: int = Field(default=8080, ge=1, le=65535)
+
+
+class EdgeSpec(Spec):
+    """What the edge does in front of the app."""
+
+    firewall: Literal["off", "detect", "block"] = "off"
+    cache: Literal["off", "assets", "all"] = "off"
+    rate_limit: str | None = Field(default=None, pattern=r"^[1-9][0-9]{0,6}/[smh]$")
+    https_only: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _yaml_off_is_off(cls, value: object) -> object:
+        # YAML 1.1 reads a bare `off` as false.
+        if isinstance(value, Mapping):
+            return {
+                key: "off" if item is False and key in ("firewall", "cache") else item for key, item in value.items()
+            }
+        return value
+
+
+class SourceRules(Spec):
+    """When a push deploys by itself."""
+
+    branch: str | None = None
+    paths: tuple[str, ...] = ()
+    ignore_paths: tuple[str, ...] = ()
+    auto_deploy: bool = True
+
+
+class AppSpec(Spec):
+    """The whole wish for one app; everything has a default."""
+
+    name: AppName | None = None
+    path: str = "."
+    build: BuildSpec = Field(default_factory=BuildSpec)
+    processes: Mapping[Name, ProcessSpec] = Field(default_factory=dict)
+    env: Mapping[str, str] = Field(default_factory=dict)
+    domains: tuple[Host, ...] = ()
+    edge: EdgeSpec = Field(default_factory=EdgeSpec)
+    source: SourceRules = Field(default_factory=SourceRules)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scalars_are_text_in_env(cls, value: object) -> object:
+        if isinstance(value, Mapping) and isinstance(value.get("env"), Mapping):
+            env = {key: _scalar(item) for key, item in value["env"].items()}
+            return {**value, "env": env}
+        return value
+
+    @model_validator(mode="after")
+    def _env_keys_are_names(self) -> "AppSpec":
+        for key in self.env:
+            if not ENV_KEY.fullmatch(key):
+                raise ValueError(f"'{key}' is not the name of a variable: use letters, digits and '_'")
+        return self
+
+
+def _scalar(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value

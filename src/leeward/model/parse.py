@@ -1,0 +1,110 @@
+"""Read what people wrote: `leeward.yaml` to a spec, with every problem named at once."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from leeward.errors import Invalid, Problem
+from leeward.model.app import AppSpec
+
+MAX_BYTES = 256 * 1024
+_MANIFEST = "leeward.yaml"
+
+
+def manifest(text: str, app: str | None = None) -> AppSpec:
+    """The spec in the text of a manifest; `app` chooses one where it has several (`apps:`).
+
+    Raises Invalid with the path, the user's value and a did-you-mean for every problem.
+    """
+    value = _load(text)
+    if "apps" in value:
+        return _one_of(value["apps"], app)
+    return spec(value)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names of the apps in a manifest with `apps:`, else ()."""
+    apps = _load(text).get("apps")
+    return tuple(str(name) for name in apps) if isinstance(apps, Mapping) else ()
+
+
+def spec(value: Mapping[str, Any]) -> AppSpec:
+    """The spec in a parsed mapping. Raises Invalid."""
+    try:
+        return AppSpec.model_validate(value)
+    except ValidationError as error:
+        raise Invalid([_problem(item) for item in error.errors()]) from error
+
+
+def _load(text: str) -> Mapping[str, Any]:
+    if len(text) > MAX_BYTES:
+        raise Invalid(f"{_MANIFEST} is {len(text)} bytes long, more than {MAX_BYTES}")
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise Invalid(
+            f"{_MANIFEST} is not YAML{place}", hint="indent with spaces, and quote values with ':'"
+        ) from error
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise Invalid(
+            f"{_MANIFEST} must hold keys and values, not {type(value).__name__}", hint="begin with 'name: my-app'"
+        )
+    return value
+
+
+def _one_of(apps: object, app: str | None) -> AppSpec:
+    if not isinstance(apps, Mapping) or not apps:
+        raise Invalid([Problem("apps", "must hold a mapping of names to apps")])
+    if app is None and len(apps) > 1:
+        known = ", ".join(f"'{name}'" for name in apps)
+        raise Invalid(f"{_MANIFEST} has several apps: {known}", hint="choose one with --app")
+    chosen = app if app is not None else next(iter(apps))
+    if chosen not in apps:
+        raise Invalid(
+            f"{_MANIFEST} has no app '{chosen}'", hint=_did_you_mean(str(chosen), [str(name) for name in apps])
+        )
+    value = apps[chosen] or {}
+    if not isinstance(value, Mapping):
+        raise Invalid([Problem(f"apps/{chosen}", "must hold keys and values")])
+    return spec({"name": chosen, **value})
+
+
+def _problem(item: Any) -> Problem:
+    path = "/".join(str(part) for part in item["loc"] if part != "[key]")
+    message = str(item["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if item["type"] == "extra_forbidden":
+        return Problem(path, message, _did_you_mean(str(item["loc"][-1]), _known(item["loc"][:-1])))
+    if item["type"] != "value_error" and not isinstance(item["input"], Mapping):
+        message = f"{message}, not '{item['input']}'"
+    return Problem(path, message)
+
+
+def _known(loc: tuple[Any, ...]) -> list[str]:
+    """The field names that are allowed at a place in the spec."""
+    model: Any = AppSpec
+    for part in loc:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        if field is None:
+            continue
+        model = next(
+            (
+                arg
+                for arg in (field.annotation, *getattr(field.annotation, "__args__", ()))
+                if hasattr(arg, "model_fields")
+            ),
+            model,
+        )
+    return list(getattr(model, "model_fields", {}))
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?" if close else f"known are {', '.join(sorted(known))}"

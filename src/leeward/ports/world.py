@@ -1,0 +1,181 @@
+"""What Leeward needs from the world outside, in its own words."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from leeward.model.app import AppSpec
+from leeward.model.build import BuildPlan
+from leeward.model.release import SourceRef
+from leeward.model.route import Certificate, Route, Traffic
+from leeward.model.runtime import Observed, Usage, Workload
+
+Say = Callable[[str], None]
+"""Takes one line of a build's log; never blocks; secrets are masked behind it."""
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> datetime:
+        """Now, with time zone UTC."""
+        ...
+
+
+# --- source -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A tree of files on disk: the exact `commit` (40 hex digits; the archive's SHA-256 for an upload)."""
+
+    tree: Path
+    commit: str
+    message: str = ""
+
+
+class Source(Protocol):
+    """Brings the user's files. Every method may be called again at any time."""
+
+    async def fetch(self, app: str, ref: SourceRef, into: Path, say: Say) -> Fetched:
+        """Put the exact tree below `into` (made or emptied first). Raises FetchFailed with the reason and a hint."""
+        ...
+
+
+# --- builder ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BuildJob:
+    """One build: the same `key` may be built again and gives the same image."""
+
+    app: str
+    key: str
+    """The deploy's id; also names the build's cgroup, temporary files and log."""
+    tree: Path
+    plan: BuildPlan
+    env: Mapping[str, str]
+    """Variables that a build may see by name (the plan's `build_secrets` only)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A finished image in the engine's own store: `id` is `sha256:…`; `command` its own start command."""
+
+    id: str
+    size_bytes: int
+    cached: bool = False
+
+
+class Builder(Protocol):
+    """Turns a tree into an image."""
+
+    def plan(self, tree: Path, spec: AppSpec, env: Mapping[str, str], versions: Mapping[str, str]) -> BuildPlan:
+        """Decide how to build. Reads files only. Raises PlanFailed naming the files it looked for."""
+        ...
+
+    async def build(self, job: BuildJob, say: Say) -> Built:
+        """Build within the bounds. Cancelling the task ends the build and all its processes. Raises BuildFailed."""
+        ...
+
+
+# --- registry ---------------------------------------------------------------------------------------------
+
+
+class Registry(Protocol):
+    """Keeps images."""
+
+    async def push(self, image_id: str, app: str, tag: str) -> str:
+        """Push what the registry lacks; the reference by digest, `host/app@sha256:…`. Raises PushFailed."""
+        ...
+
+    async def pin(self, image: str, app: str, tag: str) -> str:
+        """Take a foreign image (strategy image) in, and give its reference by digest. Raises FetchFailed."""
+        ...
+
+    async def ensure(self, reference: str) -> None:
+        """Have the image in the engine's store, from the registry if need be. Raises RolloutFailed."""
+        ...
+
+    async def collect(self, keep: Mapping[str, frozenset[str]]) -> int:
+        """Remove every image of ours but those kept (app -> digest references); bytes that were freed."""
+        ...
+
+
+# --- engine -----------------------------------------------------------------------------------------------
+
+
+class Engine(Protocol):
+    """Runs workloads. Every method may be called again at any time."""
+
+    async def run(self) -> None:
+        """Watch what runs (health, exits, logs) until cancelled. Started once by the daemon."""
+        ...
+
+    async def apply(self, want: Workload, keep: frozenset[int] = frozenset()) -> None:
+        """Move toward `want` as far as is safe now; never waits for the end.
+
+        Instances of other generations are drained and stopped, but for those of the generations in `keep`.
+        """
+        ...
+
+    async def remove(self, app: str, keep: frozenset[str] = frozenset()) -> None:
+        """Stop what runs of `app`, but for the processes in `keep`; with none kept its networks go too."""
+        ...
+
+    async def observe(self, app: str) -> Observed:
+        """Report what runs, whoever started it."""
+        ...
+
+    async def apps(self) -> frozenset[str]:
+        """The apps of which anything runs."""
+        ...
+
+    def changes(self) -> AsyncIterator[str]:
+        """The name of an app, each time something about its instances changed. Endless; changes may be merged."""
+        ...
+
+    async def usage(self) -> Sequence[Usage]:
+        """CPU and memory of every instance, now. Cheap: may be asked every second."""
+        ...
+
+    async def exec(self, instance: str, command: Sequence[str]) -> tuple[int, bytes]:
+        """Run a command in an instance: exit code and output (both streams, 1 MiB at most, 60 s at most)."""
+        ...
+
+    async def run_once(self, want: Workload, command: str, say: Say, timeout_s: float) -> int:
+        """Run one command in a fresh instance of `want` (a release command), to its end; its exit code."""
+        ...
+
+
+# --- edge -------------------------------------------------------------------------------------------------
+
+
+class Edge(Protocol):
+    """Takes requests from the world to instances."""
+
+    async def put(self, route: Route) -> None:
+        """Serve this route from now on. Returns when every new request follows it. Drops nothing."""
+        ...
+
+    async def drop(self, app: str) -> None:
+        """Forget an app."""
+        ...
+
+    async def sync(self, routes: Sequence[Route], certificates: Sequence[Certificate]) -> None:
+        """Make the whole table equal to this (start-up, resync); repeatable; also saves it for the edge's restart."""
+        ...
+
+    async def certify(self, hosts: Sequence[str]) -> None:
+        """Have a certificate for each host and serve it."""
+        ...
+
+    async def peers(self, app: str) -> frozenset[str]:
+        """The `host:port` that requests for `app` go to now, as the edge itself says."""
+        ...
+
+    async def traffic(self) -> Mapping[str, Traffic]:
+        """The counters of every app."""
+        ...

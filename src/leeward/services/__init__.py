@@ -1,0 +1,1 @@
+"""What may be asked of the platform: the use cases."""

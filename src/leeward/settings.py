@@ -1,0 +1,119 @@
+"""What the operator may set, parsed once."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from leeward.errors import Invalid, Problem
+
+CONFIG_FILE = Path("/etc/leeward/config.toml")
+MIB = 1024 * 1024
+
+
+class Settings(BaseModel):
+    """All settings. Each is read from `LEEWARD_<NAME>`, else from `/etc/leeward/config.toml`, else its default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Field(default=Path("/var/lib/leeward"), description="Where all state lives.")
+    domain: str = Field(default="lee.localhost", description="Apps are served at `https://<app>.<domain>`.")
+    http_port: int = Field(default=80, ge=1, le=65535, description="Port of the edge for HTTP.")
+    https_port: int = Field(default=443, ge=1, le=65535, description="Port of the edge for HTTPS.")
+    bind: str = Field(default="0.0.0.0", description="Address that the edge listens on.")
+    docker_socket: Path = Field(default=Path("/var/run/docker.sock"), description="The Docker Engine's socket.")
+    docker_command: Path = Field(default=Path("/usr/bin/docker"), description="The docker client that runs builds.")
+    manage_docker: bool = Field(default=True, description="Start and supervise dockerd when none answers.")
+    registry: str = Field(default="127.0.0.1:5010", description="The OCI registry that images are pushed to.")
+    registry_embedded: bool = Field(default=True, description="Run Debian's docker-registry at that address.")
+    base_registry: str = Field(
+        default="", description="Registry to pull ready base images from; empty: make them here."
+    )
+    debian_mirror: str = Field(default="", description="Debian mirror for base images; empty: as this machine's apt.")
+    build_ca: Path | None = Field(
+        default=None, description="CA bundle that builds trust; empty: this machine's bundle."
+    )
+    build_cpus: float = Field(
+        default=0.0, ge=0, description="Cores that all builds share; 0: all but a quarter of one."
+    )
+    build_memory_mib: int = Field(default=4096, ge=256, description="Memory in MiB that all builds share.")
+    build_pids: int = Field(default=4096, ge=64, description="Processes that all builds share.")
+    build_timeout_s: int = Field(default=1800, ge=10, description="Seconds after which a build is ended.")
+    build_disk_mib: int = Field(default=10240, ge=256, description="Disk in MiB that one build may write.")
+    builds: int = Field(default=2, ge=1, le=16, description="Builds at once.")
+    build_pip_index: str = Field(default="", description="Python index for builds; empty: the tool's own default.")
+    build_npm_registry: str = Field(default="", description="npm registry for builds; empty: the tool's own default.")
+    build_cache_mib: int = Field(default=20480, ge=512, description="Budget in MiB for the build cache.")
+    images_mib: int = Field(default=40960, ge=1024, description="Budget in MiB for images and registry.")
+    logs_mib: int = Field(default=256, ge=1, description="Budget in MiB for each app's logs.")
+    uploads_mib: int = Field(default=2048, ge=64, description="Budget in MiB for uploaded sources and checkouts.")
+    upload_max_mib: int = Field(default=512, ge=1, description="Largest upload in MiB, unpacked.")
+    upload_max_files: int = Field(default=50_000, ge=100, description="Most files in an upload.")
+    keep_releases: int = Field(default=10, ge=1, description="Releases of an app that a rollback can reach.")
+    local_git: bool = Field(default=True, description="Allow Git URLs of files and hosts on this machine.")
+    trust_ca: bool = Field(default=True, description="Add the local CA, constrained to the domain, to this machine.")
+    boost_instances: int = Field(default=2, ge=0, description="Instances that may start with one whole core at once.")
+    boost_s: float = Field(default=60.0, ge=0, description="Longest time in seconds that a start is boosted.")
+    lease_s: float = Field(
+        default=15.0, ge=1, description="Seconds without a heartbeat after which work is taken over."
+    )
+    network_pool: str = Field(default="10.211.0.0/16", description="Addresses for projects' networks.")
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets and pid files."""
+        return self.home / "run"
+
+    @property
+    def api_socket(self) -> Path:
+        """The control plane's own socket; the edge forwards `console.<domain>` to it."""
+        return self.run_dir / "api.sock"
+
+    @property
+    def console_host(self) -> str:
+        """Host name of dashboard and API."""
+        return f"console.{self.domain}"
+
+    @property
+    def console_url(self) -> str:
+        """Where dashboard and API are reached."""
+        return self.url_of("console")
+
+    @property
+    def token_file(self) -> Path:
+        """The first admin's token."""
+        return self.home / "admin.token"
+
+    def url_of(self, app: str) -> str:
+        """Where an app is reached."""
+        port = "" if self.https_port == 443 else f":{self.https_port}"
+        return f"https://{app}.{self.domain}{port}"
+
+
+def load(env: Mapping[str, str] = os.environ, file: Path = CONFIG_FILE) -> Settings:
+    """Read the settings. Raises Invalid that names every wrong one."""
+    values: dict[str, Any] = {}
+    if file.is_file():
+        try:
+            values.update(tomllib.loads(file.read_text()))
+        except tomllib.TOMLDecodeError as error:
+            raise Invalid(f"'{file}' is not TOML: {error}", hint="correct the file, or move it away") from error
+    for name in Settings.model_fields:
+        if text := env.get(f"LEEWARD_{name.upper()}"):
+            values[name] = text
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise Invalid(
+            [
+                Problem(
+                    f"LEEWARD_{'_'.join(str(part) for part in item['loc']).upper()}",
+                    f"{item['msg'].lower()}, not '{item['input']}'",
+                )
+                for item in error.errors()
+            ],
+            hint="see docs/reference/settings.md",
+        ) from error
