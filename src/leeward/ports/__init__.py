@@ -20,9 +20,13 @@ from leeward.ports.world import (
     Edge,
     Engine,
     Fetched,
+    GitAnswer,
+    Gits,
     Registry,
     Say,
     Source,
+    Upload,
+    Uploads,
 )
 
 __all__ = [
@@ -37,6 +41,8 @@ __all__ = [
     "Engine",
     "EventStore",
     "Fetched",
+    "GitAnswer",
+    "Gits",
     "LogStore",
     "Notices",
     "Page",
@@ -46,4 +52,6 @@ __all__ = [
     "Say",
     "Source",
     "Stores",
+    "Upload",
+    "Uploads",
 ]

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from leeward.model.app import AppSpec
 from leeward.model.build import BuildPlan
@@ -41,6 +41,44 @@ class Source(Protocol):
 
     async def fetch(self, app: str, ref: SourceRef, into: Path, say: Say) -> Fetched:
         """Put the exact tree below `into` (made or emptied first). Raises FetchFailed with the reason and a hint."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An archive that was sent: `id` names it in a `SourceRef`; `digest` is `sha256:…` of its bytes."""
+
+    id: str
+    digest: str
+
+
+class Uploads(Protocol):
+    """Takes archives from users, streamed to disk."""
+
+    async def receive(self, app: str, chunks: AsyncIterator[bytes]) -> Upload:
+        """Keep a tar.gz. Raises TooLarge and Invalid; whatever breaks in the middle leaves nothing behind."""
+        ...
+
+
+class GitAnswer(NamedTuple):
+    """What git-http-backend said: `body` is a stream that ends when the backend has ended."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: AsyncIterator[bytes]
+
+
+class Gits(Protocol):
+    """The bare repositories that users push to, one for each app; made at the first push."""
+
+    async def serve(
+        self, app: str, method: str, path: str, query: str, headers: Mapping[str, str], body: AsyncIterator[bytes]
+    ) -> GitAnswer:
+        """One request of git's smart HTTP protocol; `path` is what follows `/git/<app>.git`, as `/info/refs`."""
+        ...
+
+    async def heads(self, app: str) -> Mapping[str, str]:
+        """Branch name to commit, of everything that was pushed; empty when there is no repository."""
         ...
 
 
