@@ -1,0 +1,209 @@
+"""Make what runs equal to what is wished, app by app."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from leeward.errors import LeewardError, NotFound, Unavailable
+from leeward.model.event import Event
+from leeward.model.release import Release
+from leeward.model.route import Route
+from leeward.model.runtime import InstanceState, Observed, Workload
+from leeward.model.wish import App
+from leeward.plan.release import WEB
+from leeward.plan.route import route as route_of
+from leeward.plan.workload import workloads
+from leeward.ports import Edge, Engine, Registry, Stores
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A release that a running deploy wants to prove beside the live one."""
+
+    release: Release
+    generation: int
+
+
+class Apps:
+    """Settles apps. `settle` may be called by anyone at any time; one app is settled by one caller at a time."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        engine: Engine,
+        edge: Edge,
+        registry: Registry,
+        domain: str,
+        on_seen: Callable[[str, Observed], None] = lambda app, seen: None,
+    ) -> None:
+        self._stores = stores
+        self._engine = engine
+        self._edge = edge
+        self._registry = registry
+        self._domain = domain
+        self._on_seen = on_seen
+        self._candidates: dict[str, Candidate] = {}
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._routes: dict[str, Route] = {}
+        self._releases: dict[tuple[str, int], Release] = {}
+        self._crashed: dict[str, str] = {}
+        self.counts: dict[str, Mapping[str, int]] = {}
+        """The autoscaler's wishes: app to process to instances."""
+        self._dirty: set[str] = set()
+        self.waiters: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        """Set each time something about an app's instances changed."""
+
+    # --- candidates ---------------------------------------------------------------------------------------
+
+    def propose(self, app: str, candidate: Candidate) -> None:
+        """Run this release beside the live one from now on."""
+        self._candidates[app] = candidate
+
+    def withdraw(self, app: str) -> None:
+        """Forget the candidate: the next settle stops what runs of it, unless it is live now."""
+        self._candidates.pop(app, None)
+
+    def candidate(self, app: str) -> Candidate | None:
+        """The release that is being proven."""
+        return self._candidates.get(app)
+
+    async def release(self, app: str, number: int) -> Release:
+        """A release, from memory where it was read before: releases never change."""
+        found = self._releases.get((app, number))
+        if found is None:
+            found = await self._stores.releases.get(app, number)
+            self._releases[app, number] = found
+        return found
+
+    def changed(self, app: str) -> None:
+        """Settle this app at the next tick, and wake whoever waits for it."""
+        self._dirty.add(app)
+        self.waiters[app].set()
+
+    # --- settling -----------------------------------------------------------------------------------------
+
+    async def tick(self) -> None:
+        """Settle what changed."""
+        dirty, self._dirty = self._dirty, set()
+        await asyncio.gather(*(self._try(name) for name in sorted(dirty)))
+
+    async def resync(self) -> None:
+        """Settle every app, and take down what belongs to none."""
+        known: set[str] = set()
+        cursor = ""
+        while True:
+            page = await self._stores.apps.list(after=cursor, limit=500, deleted=True)
+            known.update(app.name for app in page.items)
+            cursor = page.next
+            if not cursor:
+                break
+        for name in sorted(await self._engine.apps() - known):
+            log.info("'%s' runs and belongs to no app: taken down", name)
+            await self._engine.remove(name)
+        for name in sorted(known):
+            await self._try(name)
+        gone = [name for name in self._routes if name not in known]
+        for name in gone:
+            await self._edge.drop(name)
+            self._forget(name)
+
+    async def _try(self, name: str) -> None:
+        try:
+            await self.settle(name)
+        except NotFound:
+            self._forget(name)
+        except Unavailable as error:
+            self._dirty.add(name)
+            log.warning("'%s' is not settled: %s", name, error)
+        except LeewardError as error:
+            log.warning("'%s' is not settled: %s", name, error)
+
+    async def settle(self, name: str) -> Observed:
+        """One look at one app, and one nudge toward its wish. What was seen."""
+        async with self._locks[name]:
+            app = await self._stores.apps.get(name)
+            seen = await self._engine.observe(name)
+            self._on_seen(name, seen)
+            if app.deleted:
+                await self._take_down(app, seen)
+                return seen
+            live = await self.release(name, app.live) if app.live is not None else None
+            routed = await self._route(app, live, seen)
+            await self._nudge(app, live, routed)
+            await self._report_crashes(name, seen)
+            return seen
+
+    async def _route(self, app: App, live: Release | None, seen: Observed) -> frozenset[str]:
+        """Send requests to what serves now; the ids of the instances that the edge sends them to."""
+        wanted = route_of(app, live, seen, self._domain)
+        known = self._routes.get(app.name)
+        if live is not None and not seen.instances:
+            # Nothing is seen at all: the engine is away, or just starts. What the edge routes to may well still run.
+            wanted = replace(wanted, peers=tuple(sorted(await self._edge.peers(app.name))))
+        if wanted != known:
+            if known is None or known.hosts != wanted.hosts:
+                await self._edge.certify(wanted.hosts)
+            await self._edge.put(wanted)
+            self._routes[app.name] = wanted
+        return frozenset(instance.id for instance in seen.of(WEB) if instance.peer in wanted.peers)
+
+    async def _nudge(self, app: App, live: Release | None, routed: frozenset[str]) -> None:
+        wants: list[tuple[Workload, frozenset[int]]] = []
+        candidate = self._candidates.get(app.name)
+        counts = self.counts.get(app.name)
+        if live is not None:
+            keep = frozenset({candidate.generation}) if candidate else frozenset()
+            wants += [(want, keep) for want in workloads(app, live, app.generation, routed, counts)]
+        if candidate is not None and candidate.generation != app.generation:
+            keep = frozenset({app.generation}) if live is not None else frozenset()
+            wants += [(want, keep) for want in workloads(app, candidate.release, candidate.generation, routed, counts)]
+        for want, keep in wants:
+            await self._engine.apply(want, keep)
+        processes = frozenset(want.process for want, _ in wants)
+        await self._engine.remove(app.name, keep=processes)
+
+    async def _take_down(self, app: App, seen: Observed) -> None:
+        if self._routes.pop(app.name, None) is not None or seen.instances:
+            await self._edge.drop(app.name)
+        await self._engine.remove(app.name)
+        if not (await self._engine.observe(app.name)).instances:
+            await self._stores.apps.delete(app.name)
+            await self._stores.logs.forget(app.name)
+            self._forget(app.name)
+            await self._stores.events.add(Event("app.deleted", f"app '{app.name}' is gone", app=app.name))
+            self._stores.notices.publish(f"app/{app.name}")
+        else:
+            self._dirty.add(app.name)
+
+    async def _report_crashes(self, name: str, seen: Observed) -> None:
+        """One event for each new reason why an instance crashed."""
+        for instance in seen.instances:
+            if instance.state is InstanceState.CRASHED and self._crashed.get(instance.id) != instance.reason:
+                self._crashed[instance.id] = instance.reason
+                await self._stores.events.add(
+                    Event("instance.crashed", f"{instance.process} of '{name}' {instance.reason}", app=name)
+                )
+
+    def _forget(self, name: str) -> None:
+        self._routes.pop(name, None)
+        self._candidates.pop(name, None)
+        self.counts.pop(name, None)
+        self.waiters.pop(name, None)
+        for key in [key for key in self._releases if key[0] == name]:
+            del self._releases[key]
+
+    # --- the edge -----------------------------------------------------------------------------------------
+
+    async def sync_edge(self) -> None:
+        """Give the edge the whole table, as it stands."""
+        await self._edge.sync(tuple(self._routes.values()), ())
+
+    async def watch(self) -> None:
+        """Hear of every change of an instance, for ever."""
+        async for name in self._engine.changes():
+            self.changed(name)
+            self._stores.notices.publish(f"app/{name}")

@@ -1,0 +1,176 @@
+"""Carry deploys from wish to live, one phase after another."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+from leeward.control.loop import named, pause
+from leeward.control.phases import Phases
+from leeward.errors import Cancelled, Conflict, LeewardError, Unavailable
+from leeward.model.event import Event
+from leeward.model.release import Deploy, DeployStatus, Step
+from leeward.plan.deploy import remaining
+from leeward.ports import Clock, Stores
+
+log = logging.getLogger(__name__)
+
+# A part of the platform that does not answer is asked again after this long, and at most this often: 5 minutes.
+RETRY_S = 2.0
+ATTEMPTS = 150
+
+
+class Deploys:
+    """The queue's worker. Each phase may run again at any time: after a crash it starts from the stored phase."""
+
+    def __init__(self, stores: Stores, phases: Phases, clock: Clock, at_once: int = 4, lease_s: float = 15.0) -> None:
+        self._stores = stores
+        self._phases = phases
+        self._clock = clock
+        self._at_once = at_once
+        self._lease_s = lease_s
+        self.owner = secrets.token_hex(8)
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self.done: Callable[[str], None] = lambda app: None
+        """Called with the app's name after each deploy that ended."""
+
+    async def start(self) -> None:
+        """Take over what an earlier control plane left (the home's lock is held)."""
+        await self._stores.deploys.release_leases(self.owner)
+        await self._phases.recall(await self._stores.deploys.active())
+
+    async def tick(self) -> None:
+        """Claim what may run; pass on cancellations."""
+        for deploy in await self._stores.deploys.active():
+            if deploy.cancel and (task := self._running.get(deploy.id)):
+                task.cancel()
+        while len(self._running) < self._at_once:
+            claimed = await self._stores.deploys.claim(self.owner, self._clock.now(), self._lease_s)
+            if claimed is None or claimed.id in self._running:
+                return
+            task = asyncio.create_task(self._work(claimed), name=f"deploy {claimed.id}")
+            self._running[claimed.id] = task
+            task.add_done_callback(functools.partial(self._ended, claimed.id, claimed.app))
+
+    def _ended(self, id: str, app: str, _: asyncio.Task[None]) -> None:
+        self._running.pop(id, None)
+        self._stores.notices.publish(f"deploy/{id}")
+        self.done(app)
+
+    async def stop(self) -> None:
+        """Let go of everything, without ending it: the next control plane goes on."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel("stop")
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _work(self, deploy: Deploy) -> None:
+        heart = asyncio.create_task(self._beat(deploy.id, asyncio.current_task()))
+        try:
+            await self._run(deploy)
+        except asyncio.CancelledError as error:
+            if error.args and error.args[0] in ("stop", "lost"):
+                return
+            await self._end_cancelled(deploy.id)
+        except Conflict as error:
+            # Fenced: somebody else holds the lease.
+            log.warning("deploy %s: %s", deploy.id, error)
+        finally:
+            heart.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await heart
+
+    async def _end_cancelled(self, id: str) -> None:
+        deploy = await self._stores.deploys.get(id)
+        await self._phases.abandon(deploy)
+        if not deploy.status.final:
+            await self._finish(deploy, DeployStatus.CANCELLED, Cancelled("the deploy was cancelled"))
+
+    async def _beat(self, id: str, task: asyncio.Task[None] | None) -> None:
+        never = asyncio.Event()
+        while True:
+            await pause(never, self._lease_s / 3)
+            try:
+                mine = await self._stores.deploys.renew(id, self.owner, self._clock.now(), self._lease_s)
+            except Unavailable as error:
+                log.warning("deploy %s: no heartbeat: %s", id, error)
+                continue
+            if not mine and task is not None:
+                task.cancel("lost")
+                return
+
+    async def _run(self, deploy: Deploy) -> None:
+        for phase in remaining(deploy.kind, self._phases.first(deploy)):
+            deploy = replace(deploy, phase=phase)
+            await self._save(deploy)
+            try:
+                async with self._timed(deploy):
+                    deploy = await named(self._phases.run(deploy, self._save), phase.value)
+            except Unavailable as error:
+                await self._again(deploy, error)
+                return
+            except LeewardError as error:
+                await self._fail(deploy, error)
+                return
+            await self._save(deploy)
+        await self._finish(deploy, DeployStatus.LIVE)
+
+    @contextlib.asynccontextmanager
+    async def _timed(self, deploy: Deploy) -> AsyncIterator[None]:
+        """Write the phase's line of the timeline: when it begins, and when it ends."""
+        known = {step.phase: step for step in (await self._stores.deploys.get(deploy.id)).steps}
+        step = known.get(deploy.phase) or Step(deploy.phase, self._clock.now())
+        await self._put_step(deploy, replace(step, ended_at=None))
+        try:
+            yield
+        except Unavailable:
+            raise
+        except LeewardError:
+            await self._put_step(deploy, replace(step, ended_at=self._clock.now(), detail="failed"))
+            raise
+        await self._put_step(deploy, replace(step, ended_at=self._clock.now()))
+
+    async def _put_step(self, deploy: Deploy, step: Step) -> None:
+        await self._stores.deploys.step(deploy.id, step)
+        self._stores.notices.publish(f"deploy/{deploy.id}")
+
+    async def _again(self, deploy: Deploy, error: Unavailable) -> None:
+        """Come back to this phase soon; give up after five minutes."""
+        attempts = int(deploy.carry.get("attempts", "0")) + 1
+        log.warning("deploy %s: %s: %s (attempt %d)", deploy.id, deploy.phase, error, attempts)
+        if attempts >= ATTEMPTS:
+            await self._fail(deploy, error)
+            return
+        await self._save(replace(deploy, carry={**deploy.carry, "attempts": str(attempts)}))
+        await self._stores.deploys.renew(deploy.id, self.owner, self._clock.now(), RETRY_S)
+
+    async def _fail(self, deploy: Deploy, error: LeewardError) -> None:
+        await self._phases.abandon(deploy)
+        cancelled = isinstance(error, Cancelled)
+        await self._finish(deploy, DeployStatus.CANCELLED if cancelled else DeployStatus.FAILED, error)
+
+    async def _finish(self, deploy: Deploy, status: DeployStatus, error: LeewardError | None = None) -> None:
+        told = {"step": deploy.phase.value, **error.as_dict()} if error else None
+        ended = replace(deploy, status=status, error=told, ended_at=self._clock.now())
+        await self._save(ended)
+        what = f"v{ended.release}" if ended.release else (ended.commit[:12] or ended.kind.value)
+        reason = f" at {deploy.phase}: {error}" if error else ""
+        await self._stores.events.add(
+            Event(
+                f"deploy.{status.value}",
+                f"{ended.kind.value} deploy of '{ended.app}' ({what}) is {status.value}{reason}",
+                app=ended.app,
+                actor=ended.actor or "platform",
+                data={"deploy": ended.id},
+            )
+        )
+        self._stores.notices.publish("events")
+        await self._phases.clean(ended)
+
+    async def _save(self, deploy: Deploy) -> None:
+        await self._stores.deploys.save(deploy, self.owner)
+        self._stores.notices.publish(f"deploy/{deploy.id}")
+        self._stores.notices.publish(f"app/{deploy.app}")

@@ -1,0 +1,212 @@
+"""What each phase of a deploy does; every one may be run again at any time."""
+
+import asyncio
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from leeward.control.rollout import Rollout, Save
+from leeward.errors import FetchFailed, Invalid, PlanFailed
+from leeward.model.app import AppSpec, Strategy
+from leeward.model.build import BuildPlan
+from leeward.model.parse import manifest, names
+from leeward.model.release import Deploy, Phase, Release, SourceKind
+from leeward.model.runtime import LogLine
+from leeward.model.secret import revealed
+from leeward.plan.release import complete, merged_env, overridden
+from leeward.ports import Builder, BuildJob, Registry, Say, Source, Stores
+
+log = logging.getLogger(__name__)
+MANIFESTS = ("leeward.yaml", "leeward.yml")
+
+
+class Phases:
+    """Fetch, plan, build, push, roll out."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        sources: Mapping[SourceKind, Source],
+        builder: Builder,
+        registry: Registry,
+        rollout: Rollout,
+        trees: Path,
+        say_to: Callable[[str, LogLine], None],
+        images: asyncio.Lock,
+    ) -> None:
+        self._stores = stores
+        self._sources = sources
+        self._builder = builder
+        self._registry = registry
+        self._rollout = rollout
+        self._trees = trees
+        self._say_to = say_to
+        self._images = images
+
+    def first(self, deploy: Deploy) -> Phase:
+        """Where to go on: a tree that is gone is fetched again, unless the image is pushed already."""
+        needs_tree = deploy.phase in (Phase.PLAN, Phase.BUILD) and deploy.source.kind is not SourceKind.IMAGE
+        if needs_tree and not Path(deploy.carry.get("tree", "-")).is_dir():
+            return Phase.FETCH
+        return deploy.phase
+
+    async def run(self, deploy: Deploy, save: Save) -> Deploy:
+        """One phase of a deploy, to its end; the deploy with what the phase found. `save` writes what is known."""
+        match deploy.phase:
+            case Phase.FETCH:
+                return await self._fetch(deploy)
+            case Phase.PLAN:
+                return await self._plan(deploy)
+            case Phase.BUILD:
+                return await self._build(deploy)
+            case Phase.PUSH:
+                async with self._images:
+                    return await self._push(deploy)
+            case Phase.ROLLOUT:
+                return await self._rollout.run(deploy, self._say(deploy), save)
+
+    async def recall(self, deploys: Sequence[Deploy]) -> None:
+        """After a restart: keep what was already started for these deploys."""
+        await self._rollout.recall(deploys)
+
+    async def abandon(self, deploy: Deploy) -> None:
+        """The deploy failed or was cancelled: what it started goes."""
+        await self._rollout.abandon(deploy)
+
+    async def clean(self, deploy: Deploy) -> None:
+        """The deploy ended: its tree goes."""
+        shutil.rmtree(self._trees / deploy.id, ignore_errors=True)
+
+    def _say(self, deploy: Deploy) -> Say:
+        source = f"build/{deploy.id}"
+
+        def say(line: str) -> None:
+            self._say_to(deploy.app, LogLine(time.time(), source, "build", line))
+
+        return say
+
+    # --- fetch --------------------------------------------------------------------------------------------
+
+    async def _fetch(self, deploy: Deploy) -> Deploy:
+        say = self._say(deploy)
+        if deploy.source.kind is SourceKind.IMAGE:
+            return deploy
+        source = self._sources.get(deploy.source.kind)
+        if source is None:
+            raise FetchFailed(f"sources of kind '{deploy.source.kind}' are not known here")
+        fetched = await source.fetch(deploy.app, deploy.source, self._trees / deploy.id, say)
+        say(f"fetched {fetched.commit[:12]} {fetched.message}".rstrip())
+        carry = {**deploy.carry, "tree": str(fetched.tree)}
+        return replace(deploy, commit=fetched.commit, message=deploy.message or fetched.message, carry=carry)
+
+    # --- plan ---------------------------------------------------------------------------------------------
+
+    async def _plan(self, deploy: Deploy) -> Deploy:
+        say = self._say(deploy)
+        spec, plan = await self._planned(deploy)
+        for decision in plan.decisions:
+            because = f" ({'; '.join(str(evidence) for evidence in decision.because)})" if decision.because else ""
+            say(f"plan: {decision.topic}: {decision.chose}{because}")
+        for diagnostic in plan.diagnostics:
+            say(f"plan: {diagnostic.level}: {diagnostic.text}{f' ({diagnostic.fix})' if diagnostic.fix else ''}")
+        full = complete(spec, plan.processes, plan.health_path)
+        carry = {
+            **deploy.carry,
+            "spec": full.model_dump_json(exclude_unset=False),
+            "commands": json.dumps(dict(plan.processes)),
+            "read_only": "yes" if plan.read_only else "",
+            "release_command": plan.release_command or "",
+        }
+        await self._stores.apps.update(
+            deploy.app, lambda app: replace(app, spec=full, versions=dict(plan.versions) or app.versions)
+        )
+        return replace(deploy, carry=carry)
+
+    async def _planned(self, deploy: Deploy) -> tuple[AppSpec, BuildPlan]:
+        app = await self._stores.apps.get(deploy.app)
+        env = revealed(await self._stores.apps.env(deploy.app))
+        if deploy.source.kind is SourceKind.IMAGE:
+            build = app.spec.build.model_copy(update={"strategy": Strategy.IMAGE, "image": deploy.source.image})
+            spec = app.spec.model_copy(update={"build": build})
+            return spec, self._builder.plan(self._trees, spec, env, app.versions)
+        root = Path(deploy.carry["tree"])
+        spec = _spec_in(root, deploy.app, app.spec)
+        folder = _below(root, spec.path if spec.path != "." else deploy.source.path)
+        return spec, self._builder.plan(folder, spec, {**spec.env, **env}, app.versions)
+
+    # --- build --------------------------------------------------------------------------------------------
+
+    async def _build(self, deploy: Deploy) -> Deploy:
+        say = self._say(deploy)
+        spec, plan = await self._planned(deploy)
+        if plan.strategy == Strategy.IMAGE:
+            return replace(deploy, carry={**deploy.carry, "foreign": plan.image or ""})
+        root = Path(deploy.carry["tree"])
+        folder = _below(root, spec.path if spec.path != "." else deploy.source.path)
+        env = merged_env(spec, await self._stores.apps.env(deploy.app))
+        job = BuildJob(deploy.app, deploy.id, folder, plan, revealed(env))
+        built = await self._builder.build(job, say)
+        say(f"built {built.id[:19]}, {built.size_bytes / 1e6:.0f} MB{' (nothing changed)' if built.cached else ''}")
+        return replace(deploy, carry={**deploy.carry, "image_id": built.id})
+
+    # --- push ---------------------------------------------------------------------------------------------
+
+    async def _push(self, deploy: Deploy) -> Deploy:
+        latest = await self._stores.releases.list(deploy.app, limit=1)
+        number = latest.items[0].number + 1 if latest.items and latest.items[0].deploy != deploy.id else 1
+        if latest.items and latest.items[0].deploy == deploy.id:
+            number = latest.items[0].number
+        if foreign := deploy.carry.get("foreign"):
+            image = await self._registry.pin(foreign, deploy.app, f"v{number}")
+        else:
+            image = await self._registry.push(deploy.carry["image_id"], deploy.app, f"v{number}")
+        self._say(deploy)(f"pushed {image}")
+        app = await self._stores.apps.get(deploy.app)
+        spec = AppSpec.model_validate_json(deploy.carry["spec"])
+        release = await self._stores.releases.add(
+            Release(
+                app=deploy.app,
+                number=number,
+                image=image,
+                spec=overridden(spec, app.overrides),
+                env=merged_env(spec, await self._stores.apps.env(deploy.app)),
+                commands=json.loads(deploy.carry["commands"]),
+                read_only=bool(deploy.carry["read_only"]),
+                commit=deploy.commit or None,
+                message=deploy.message,
+                deploy=deploy.id,
+            )
+        )
+        return replace(deploy, release=release.number)
+
+
+def _spec_in(root: Path, app: str, known: AppSpec) -> AppSpec:
+    """The spec in the tree's manifest; without one, what the app was given before."""
+    for name in MANIFESTS:
+        file = root / name
+        if file.is_file() and not file.is_symlink():
+            text = file.read_text(errors="replace")
+            try:
+                several = names(text)
+                if several and app not in several:
+                    raise Invalid(
+                        f"{name} has no app '{app}', but {', '.join(several)}",
+                        hint="deploy with --app and one of these",
+                    )
+                return manifest(text, app if several else None)
+            except Invalid as error:
+                raise PlanFailed(f"{name}: {error.message}", hint=error.hint, code="invalid-manifest") from error
+    return known
+
+
+def _below(root: Path, path: str) -> Path:
+    folder = (root / path).resolve()
+    if not folder.is_relative_to(root.resolve()):
+        raise PlanFailed(f"path '{path}' leads out of the repository", hint="give a folder inside it")
+    if not folder.is_dir():
+        raise PlanFailed(f"path '{path}' is not in the repository", hint="correct 'path' in leeward.yaml")
+    return folder

@@ -1,0 +1,154 @@
+"""Bring a release to live beside the old one, and count what it cost."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from leeward.control.apps import Apps, Candidate
+from leeward.control.loop import pause
+from leeward.control.receipts import Receipts
+from leeward.errors import Conflict, NotFound, RolloutFailed
+from leeward.model.release import Deploy, DeployKind, Phase, Release
+from leeward.model.wish import App
+from leeward.plan.deploy import Hopeless, Proven, verdict
+from leeward.plan.release import overrides_of, renewed, wished_env
+from leeward.plan.workload import same_instances, workload, workloads
+from leeward.ports import Engine, Registry, Say, Stores
+
+log = logging.getLogger(__name__)
+
+# While a release starts its app is looked at this often at least; changes of instances wake it sooner.
+LOOK_S = 0.25
+RELEASE_COMMAND_S = 600.0
+
+Save = Callable[[Deploy], Awaitable[None]]
+
+
+class Rollout:
+    """The last phase of every deploy."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        engine: Engine,
+        registry: Registry,
+        apps: Apps,
+        receipts: Receipts,
+    ) -> None:
+        self._stores = stores
+        self._engine = engine
+        self._registry = registry
+        self._apps = apps
+        self._receipts = receipts
+
+    async def run(self, deploy: Deploy, say: Say, save: Save) -> Deploy:
+        """Start the release beside the live one, wait until it is proven, move traffic. Raises RolloutFailed."""
+        app = await self._stores.apps.get(deploy.app)
+        if app.deleted:
+            raise Conflict(f"app '{app.name}' is being deleted")
+        release = await self._release(deploy, app)
+        live = await self._apps.release(app.name, app.live) if app.live is not None else None
+        await self._registry.ensure(release.image)
+        in_place = live is not None and deploy.kind is not DeployKind.RESTART and same_instances(live, release)
+        if app.live == release.number and str(app.generation) == deploy.carry.get("generation"):
+            # An earlier control plane moved the traffic and ended before it could say so.
+            in_place = True
+        generation = app.generation if in_place else int(deploy.carry.get("generation") or time.time() * 1000)
+        deploy = replace(deploy, release=release.number, carry={**deploy.carry, "generation": str(generation)})
+        await save(deploy)
+        say(f"rolling out {release.version}")
+        async with self._receipts.count(app.name, release) as counted:
+            if in_place:
+                await self._switch(deploy, app, release, generation)
+            else:
+                await self._release_command(deploy, app, release, say)
+                self._apps.propose(app.name, Candidate(release, generation))
+            await self._prove(app, release, generation, say)
+            if not in_place:
+                await self._switch(deploy, app, release, generation)
+            self._apps.withdraw(app.name)
+            await self._apps.settle(app.name)
+            self._apps.changed(app.name)
+            receipt = await counted()
+        say(f"{release.version} is live")
+        return replace(deploy, receipt=receipt)
+
+    async def recall(self, deploys: Sequence[Deploy]) -> None:
+        """After a restart: keep what was already started for these deploys."""
+        for deploy in deploys:
+            if deploy.phase is Phase.ROLLOUT and deploy.release and (generation := deploy.carry.get("generation")):
+                release = await self._apps.release(deploy.app, deploy.release)
+                self._apps.propose(deploy.app, Candidate(release, int(generation)))
+
+    async def abandon(self, deploy: Deploy) -> None:
+        """Take back what was started for this deploy; the live release was never touched."""
+        candidate = self._apps.candidate(deploy.app)
+        if candidate is not None and candidate.release.number == deploy.release:
+            self._apps.withdraw(deploy.app)
+        self._apps.changed(deploy.app)
+
+    async def _release(self, deploy: Deploy, app: App) -> Release:
+        """The release to bring to live: the deploy's own, or a new one with the same image."""
+        if deploy.kind is DeployKind.CODE:
+            if deploy.release is None:
+                raise RolloutFailed("the deploy has no release", hint="deploy again")
+            return await self._apps.release(app.name, deploy.release)
+        if deploy.kind is DeployKind.ROLLBACK:
+            try:
+                return await self._apps.release(app.name, deploy.source.release)
+            except NotFound as error:
+                raise RolloutFailed(error.message, hint=error.hint) from error
+        if app.live is None:
+            raise RolloutFailed(f"app '{app.name}' has no live release", hint="deploy it first")
+        live = await self._apps.release(app.name, app.live)
+        if deploy.kind is DeployKind.RESTART:
+            return live
+        env = await self._stores.apps.env(app.name)
+        return await self._stores.releases.add(renewed(live, app, env, deploy.id, deploy.message or deploy.kind.value))
+
+    async def _release_command(self, deploy: Deploy, app: App, release: Release, say: Say) -> None:
+        command = deploy.carry.get("release_command")
+        if not command or deploy.kind is not DeployKind.CODE:
+            return
+        say(f"release command: {command}")
+        name, process = next(iter(sorted(release.spec.processes.items())))
+        want = workload(app, release, 0, name, process)
+        code = await self._engine.run_once(want, command, say, RELEASE_COMMAND_S)
+        if code:
+            raise RolloutFailed(
+                f"the release command '{command}' ended with {code}", hint="see the build log; nothing was switched"
+            )
+
+    async def _prove(self, app: App, release: Release, generation: int, say: Say) -> None:
+        """Wait until every process has its instances ready. Raises RolloutFailed with the reason."""
+        wants = workloads(app, release, generation, frozenset(), self._apps.counts.get(app.name))
+        started = time.time()
+        poked = self._apps.waiters[app.name]
+        told = ""
+        while True:
+            poked.clear()
+            seen = await self._apps.settle(app.name)
+            match verdict(wants, seen, started, time.time()):
+                case Proven():
+                    return
+                case Hopeless(message, hint):
+                    raise RolloutFailed(message, hint=hint)
+                case waiting:
+                    if waiting.text != told:
+                        told = waiting.text
+                        say(f"waiting: {told}")
+            await pause(poked, LOOK_S)
+
+    async def _switch(self, deploy: Deploy, app: App, release: Release, generation: int) -> None:
+        """Make the release the live one, with all that belongs to it: one write."""
+        rollback = deploy.kind is DeployKind.ROLLBACK
+        if rollback:
+            await self._stores.apps.set_env(app.name, wished_env(release), replace=True)
+
+        def change(now: App) -> App:
+            if not rollback:
+                return replace(now, live=release.number, generation=generation)
+            return replace(now, live=release.number, generation=generation, overrides=overrides_of(release, now))
+
+        await self._stores.apps.update(app.name, change)

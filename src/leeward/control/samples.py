@@ -1,0 +1,73 @@
+"""Record what instances use and how many requests apps get."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+from leeward.model.route import Traffic
+from leeward.model.runtime import Usage
+from leeward.plan.receipt import quantile
+from leeward.ports import Edge, Engine, Stores
+
+# Two weeks of samples.
+KEEP_S = 14 * 86400.0
+
+
+class Samples:
+    """Turns counters into rates, sample by sample."""
+
+    def __init__(self, stores: Stores, engine: Engine, edge: Edge) -> None:
+        self._stores = stores
+        self._engine = engine
+        self._edge = edge
+        self._usage: dict[str, tuple[float, Usage]] = {}
+        self._traffic: tuple[float, Mapping[str, Traffic]] = (0.0, {})
+        self.cpu_percent: dict[tuple[str, str], dict[str, float]] = {}
+        """App and process to instance to percent of its size's CPU, at the last tick."""
+
+    async def tick(self) -> None:
+        """One sample of everything."""
+        now = time.time()
+        samples: dict[str, float] = {}
+        self._cpu(now, await self._engine.usage(), samples)
+        self._requests(now, await self._edge.traffic(), samples)
+        if samples:
+            await self._stores.samples.record(now, samples)
+
+    async def sweep(self) -> None:
+        """Forget what is too old."""
+        await self._stores.samples.sweep(time.time() - KEEP_S)
+
+    def _cpu(self, now: float, usages: Sequence[Usage], samples: dict[str, float]) -> None:
+        fresh: dict[str, tuple[float, Usage]] = {}
+        percents: dict[tuple[str, str], dict[str, float]] = {}
+        for usage in usages:
+            fresh[usage.instance] = (now, usage)
+            name = f"{usage.app}/{usage.process}/{usage.instance[:12]}"
+            samples[f"{name}/memory_bytes"] = float(usage.memory_bytes)
+            before = self._usage.get(usage.instance)
+            if before is None or now <= before[0]:
+                continue
+            cores = max(0.0, usage.cpu_s - before[1].cpu_s) / (now - before[0])
+            samples[f"{name}/cpu_cores"] = cores
+            percent = 100 * cores / max(0.001, usage.limit_millicpu / 1000)
+            percents.setdefault((usage.app, usage.process), {})[usage.instance] = percent
+        self._usage = fresh
+        self.cpu_percent = percents
+
+    def _requests(self, now: float, traffic: Mapping[str, Traffic], samples: dict[str, float]) -> None:
+        then, before = self._traffic
+        self._traffic = (now, traffic)
+        if not then or now <= then:
+            return
+        for app, counters in traffic.items():
+            old = before.get(app, Traffic(app))
+            if counters.requests < old.requests:
+                old = Traffic(app)
+            requests = counters.requests - old.requests
+            samples[f"{app}/edge/all/requests_per_s"] = requests / (now - then)
+            if requests:
+                samples[f"{app}/edge/all/failed_per_s"] = max(0, counters.failed - old.failed) / (now - then)
+                padded = [*old.buckets, *([0] * (len(counters.buckets) - len(old.buckets)))]
+                counts = [new - was for new, was in zip(counters.buckets, padded, strict=False)]
+                samples[f"{app}/edge/all/p50_ms"] = quantile(counts, 0.5)
+                samples[f"{app}/edge/all/p99_ms"] = quantile(counts, 0.99)
