@@ -157,7 +157,7 @@ class Deploys:
         return deploy
 
     async def rollback(self, caller: Caller, app: str, release: int | None = None) -> Deploy:
-        """Make an earlier release live again: `release`, else the one before the live one. Raises NotFound, Conflict."""
+        """Make an earlier release live again, by default the one before. Raises NotFound, Conflict."""
         require(caller, Scope.DEPLOY)
         wish = await self._context.standing(app)
         if wish.live is None:

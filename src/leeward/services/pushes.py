@@ -3,15 +3,14 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from pathspec import GitIgnoreSpec, PathSpec
-
 from leeward.errors import Invalid, Problem, Unauthorized
 from leeward.model.app import SourceRules
+from leeward.services.globs import any_match, matches
 from leeward.services.references import COMMIT
 
 DELIVERY_HEADERS = ("x-gitea-delivery", "x-forgejo-delivery", "x-github-delivery", "x-gitlab-event-uuid")
@@ -148,19 +147,12 @@ def ignored(push: Push, rules: SourceRules, followed: str) -> str:
     if not rules.auto_deploy:
         return "source/auto_deploy is off"
     wanted = rules.branch or followed or push.default_branch
-    if wanted and push.branch != wanted and not matching((wanted,)).match_file(push.branch):
+    if wanted and push.branch != wanted and not matches(wanted, push.branch):
         return f"branch '{push.branch}' is not '{wanted}'"
     if push.changed is None:
         return ""
-    if rules.paths and not any(map(matching(rules.paths).match_file, push.changed)):
+    if rules.paths and not any(any_match(rules.paths, file) for file in push.changed):
         return f"no file that changed is in source/paths: {', '.join(rules.paths)}"
-    if rules.ignore_paths and all(map(matching(rules.ignore_paths).match_file, push.changed)):
+    if rules.ignore_paths and all(any_match(rules.ignore_paths, file) for file in push.changed):
         return f"every file that changed is in source/ignore_paths: {', '.join(rules.ignore_paths)}"
     return ""
-
-
-def matching(patterns: Sequence[str]) -> PathSpec[Any]:
-    """Patterns as in .gitignore, from the root: `*` stays in a folder, `**` does not."""
-    return GitIgnoreSpec.from_lines(
-        pattern if pattern.startswith(("/", "!", "**")) else f"/{pattern}" for pattern in patterns
-    )
