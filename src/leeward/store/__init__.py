@@ -1,1 +1,5 @@
-"""What is remembered: the only room that knows the database."""
+"""What Leeward remembers, on SQLite and files."""
+
+from leeward.store.open import OpenStores, open_stores
+
+__all__ = ["OpenStores", "open_stores"]

@@ -1,0 +1,108 @@
+"""One database: a single writer, a few readers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from leeward.errors import Unavailable
+from leeward.store.migrate import migrate
+
+READERS = 3
+BUSY_MS = 10_000
+# Page cache in KiB of one connection: the hot part of 20,000 apps is far smaller, and memory counts.
+CACHE_KIB = 1024
+
+
+class Database:
+    """Gives connections: `write` is one transaction of the only writer, `read` sees the last committed state."""
+
+    def __init__(self, writer: AsyncEngine, reader: AsyncEngine) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    @classmethod
+    async def open(cls, file: Path) -> "Database":
+        """Open the SQLite file, made and migrated when needed."""
+        url = URL.create("sqlite+aiosqlite", database=str(file))
+        writer = _engine(url, 1)
+        # Wait for the write lock at the beginning: a transaction that began by reading could not get it later.
+        event.listen(writer.sync_engine, "begin", _begin_immediate)
+        reader = _engine(url, READERS, isolation_level="AUTOCOMMIT")
+        database = cls(writer, reader)
+        async with database.write() as connection:
+            await connection.run_sync(migrate)
+        return database
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction: committed at the end, rolled back by any exception."""
+        try:
+            async with self._writer.begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except (DBAPIError, PoolTimeout) as error:
+            raise _unavailable(error) from error
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for queries; each one sees what was committed before it."""
+        try:
+            async with self._reader.connect() as connection:
+                yield connection
+        except (DBAPIError, PoolTimeout) as error:
+            raise _unavailable(error) from error
+
+    async def close(self) -> None:
+        """Close every connection; the last one folds the write-ahead log into the file."""
+        await self._reader.dispose()
+        await self._writer.dispose()
+
+
+def _engine(url: URL, size: int, **options: Any) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=size,
+        max_overflow=0,
+        pool_use_lifo=True,
+        query_cache_size=200,
+        **options,
+    )
+    event.listen(engine.sync_engine, "connect", _prepare)
+    return engine
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    """Settings of one connection. FULL: a deploy that was acknowledged outlives a power cut."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"cache_size=-{CACHE_KIB}",
+        "journal_size_limit=8388608",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    cause = getattr(error, "orig", None) or error
+    return Unavailable(
+        f"the database did not answer: {str(cause).lower()}",
+        hint="look at the free disk space and at who else has the file open: 'lee doctor'",
+    )

@@ -1,0 +1,1 @@
+"""The schema's history; each revision is written once and never edited."""

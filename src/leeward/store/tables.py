@@ -1,0 +1,189 @@
+"""The tables, as SQLite and PostgreSQL both take them.
+
+Times are Unix seconds, structured values are JSON text, secrets are sealed text (see `vault.py`).
+A change here needs a migration beside it; a test compares the two.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    false,
+    text,
+)
+
+metadata = MetaData()
+
+# SQLite numbers rows by itself only where the type is exactly INTEGER.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
+data_keys = Table(
+    "data_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("project", Text, nullable=False, unique=True),
+    Column("master", Text, nullable=False),
+    Column("wrapped", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+apps = Table(
+    "apps",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("overrides", Text, nullable=False),
+    Column("domains", Text, nullable=False),
+    Column("source", Text),
+    Column("live", Integer),
+    Column("generation", Integer, nullable=False),
+    Column("cache_generation", Integer, nullable=False),
+    Column("hook_digest", Text, nullable=False),
+    Column("webhook_secret", Text),
+    Column("versions", Text, nullable=False),
+    Column("deleted", Boolean, nullable=False, server_default=false()),
+    Column("created_at", Double),
+)
+
+variables = Table(
+    "variables",
+    metadata,
+    Column("app", Text, ForeignKey("apps.name", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("secret", Boolean, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("app", Text, ForeignKey("apps.name", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("image", Text, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("env", Text, nullable=False),
+    Column("commands", Text, nullable=False),
+    Column("read_only", Boolean, nullable=False),
+    Column("commit", Text),
+    Column("message", Text, nullable=False),
+    Column("created_at", Double),
+    Column("deploy", Text, nullable=False),
+    Index(
+        "one_release_of_a_deploy",
+        "deploy",
+        unique=True,
+        sqlite_where=text("deploy <> ''"),
+        postgresql_where=text("deploy <> ''"),
+    ),
+)
+
+deploys = Table(
+    "deploys",
+    metadata,
+    Column("seq", Number, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("app", Text, ForeignKey("apps.name", ondelete="CASCADE"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("release", Integer),
+    Column("commit", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("cancel", Boolean, nullable=False),
+    Column("error", Text),
+    Column("receipt", Text),
+    Column("carry", Text, nullable=False),
+    Column("created_at", Double),
+    Column("ended_at", Double),
+    Column("owner", Text, nullable=False, server_default=""),
+    Column("lease_until", Double, nullable=False, server_default="0"),
+    Index(
+        "one_running_deploy_of_an_app",
+        "app",
+        unique=True,
+        sqlite_where=text("status = 'running'"),
+        postgresql_where=text("status = 'running'"),
+    ),
+    Index("deploys_by_app", "app", "seq"),
+    Index("deploys_by_status", "status", "seq"),
+    sqlite_autoincrement=True,
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("deploy", Text, ForeignKey("deploys.id", ondelete="CASCADE"), primary_key=True),
+    Column("phase", Text, primary_key=True),
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("detail", Text, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("app", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Index("events_by_app", "app", "id"),
+    sqlite_autoincrement=True,
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("password_hash", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("created_at", Double),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("user", Text, ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index("sessions_by_end", "expires_at"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("scope", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+    Column("last_used_at", Double),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("request_digest", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Index("answers_by_age", "at"),
+)
