@@ -1,20 +1,41 @@
 # Two commands do everything: `make up` and `make test`.
 VENV := .venv
 RUN := $(VENV)/bin
+WITH_DOCKER := $(RUN)/python scripts/with-docker
 
-.PHONY: up down purge test check unit golden bench vendor bootstrap
+.PHONY: help bootstrap system up down purge status check unit golden integration e2e test bench
+.NOTPARALLEL:
+
+help:
+	@echo 'make up           start the platform on this machine (root), and put lee on the PATH'
+	@echo 'make down         stop it; apps start again at the next up'
+	@echo 'make purge        remove it with everything that it made'
+	@echo 'make test         all checks and all tests; starts a container engine where none runs'
+	@echo 'make check        ruff, mypy --strict, lint-imports'
+	@echo 'make unit         tests that need nothing installed'
+	@echo 'make integration  tests against real Docker, nginx, git, registry'
+	@echo 'make e2e          tests against a whole platform'
+	@echo 'make golden       rewrite the golden files'
+	@echo 'make bench        measure'
 
 bootstrap:
 	@sh scripts/bootstrap
+
+# Debian packages; takes half a second when nothing is missing.
+system: bootstrap
+	@$(RUN)/python -m leeward.host.packages
 
 up: bootstrap
 	@$(RUN)/lee up
 
 down:
-	@$(RUN)/lee down
+	@test ! -x $(RUN)/lee || $(RUN)/lee down
 
 purge:
-	@$(RUN)/lee down --purge
+	@test ! -x $(RUN)/lee || $(RUN)/lee down --purge
+
+status: bootstrap
+	@$(RUN)/lee status
 
 check: bootstrap
 	$(RUN)/ruff check src tests benchmarks examples
@@ -23,13 +44,19 @@ check: bootstrap
 	$(RUN)/lint-imports
 
 unit: bootstrap
-	$(RUN)/pytest -q tests/unit tests/golden
+	$(RUN)/pytest -q tests/unit tests/golden tests/contracts
 
-test: check
-	$(RUN)/pytest -q tests
+integration: system
+	$(WITH_DOCKER) $(RUN)/pytest -q tests/integration
+
+e2e: system
+	$(WITH_DOCKER) $(RUN)/pytest -q tests/e2e
+
+test: check system
+	$(WITH_DOCKER) $(RUN)/pytest -q tests
 
 golden: bootstrap
-	GOLDEN=write $(RUN)/pytest -q tests/golden
+	GOLDEN=write $(RUN)/pytest -q tests/golden tests/unit/test_units.py
 
-bench: bootstrap
-	$(RUN)/python -m benchmarks
+bench: system
+	$(WITH_DOCKER) $(RUN)/python -m benchmarks
