@@ -1,0 +1,3 @@
+-- What the master was started with.
+
+return {https_suffix = "", prefix = "", socket = ""}
