@@ -1,0 +1,113 @@
+"""Choose names, addresses and firewall rules of the projects' networks. Pure."""
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from leeward.engines.local.container import HOME
+from leeward.errors import Unavailable
+
+PROJECT = "leeward.project"
+CHAIN = "LEEWARD-INPUT"
+# Every bridge of every Leeward on this machine begins so: one rule holds for all of them.
+_BRIDGE = "lwd"
+
+
+def network_name(home: str, project: str) -> str:
+    """The network that a project's instances share."""
+    return f"lwd-{home}-{project}"
+
+
+def names_name(home: str, project: str) -> str:
+    """The network in which only ready instances are found. A project's name has no dot, so none can be like it."""
+    return f"lwd-{home}-{project}.names"
+
+
+def free_subnet(pool: str, taken: Iterable[str]) -> str:
+    """The first /24 of the pool that touches none of `taken`."""
+    used = [ipaddress.ip_network(text, strict=False) for text in taken if ":" not in text]
+    for subnet in ipaddress.ip_network(pool).subnets(new_prefix=24):
+        if not any(subnet.overlaps(other) for other in used):
+            return str(subnet)
+    raise Unavailable(f"no network is free in '{pool}'", hint="set LEEWARD_NETWORK_POOL to a larger range")
+
+
+def network_body(name: str, home: str, project: str, subnet: str, *, internal: bool) -> dict[str, Any]:
+    """The body of Docker's `POST /networks/create`."""
+    bridge = _BRIDGE + hashlib.sha256(f"{home}/{name}".encode()).hexdigest()[:12]
+    return {
+        "Name": name,
+        "CheckDuplicate": True,
+        "Driver": "bridge",
+        "Internal": internal,
+        "EnableIPv6": False,
+        "IPAM": {"Driver": "default", "Config": [{"Subnet": subnet}]},
+        "Options": {"com.docker.network.bridge.name": bridge},
+        "Labels": {HOME: home, PROJECT: project},
+    }
+
+
+def subnets_of(networks: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The address ranges that Docker's networks hold."""
+    return tuple(
+        config["Subnet"]
+        for network in networks
+        for config in (network.get("IPAM", {}).get("Config") or ())
+        if config.get("Subnet")
+    )
+
+
+def aliases(app: str, process: str) -> list[str]:
+    """The names by which ready instances are found inside the project."""
+    return [*([app] if process == "web" else []), f"{process}.{app}"]
+
+
+# In: what the host began may be answered. Everything else that an instance sends to the host itself is dropped:
+# the control plane, the registry and whatever listens on this machine are not theirs.
+RULES: tuple[tuple[str, ...], ...] = (
+    (CHAIN, "-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "ACCEPT"),
+    (CHAIN, "-j", "DROP"),
+)
+JUMP: tuple[str, ...] = ("INPUT", "-i", f"{_BRIDGE}+", "-j", CHAIN)
+
+
+def firewall_holds(saved: str) -> bool:
+    """Whether the output of `iptables -S` has the jump as the first rule of INPUT, and the chain exactly."""
+    lines = [line.strip() for line in saved.splitlines()]
+    chain = [line for line in lines if line.startswith(f"-A {CHAIN} ")]
+    inputs = [line for line in lines if line.startswith("-A INPUT ")]
+    return (
+        bool(inputs)
+        and inputs[0] == "-A " + " ".join(JUMP)
+        and len(chain) == len(RULES)
+        and "-j ACCEPT" in chain[0]
+        and "ESTABLISHED" in chain[0]
+        and chain[1] == "-A " + " ".join(RULES[1])
+    )
+
+
+def firewall_script(jumps: int) -> str:
+    """The input of `iptables-restore --noflush` that makes all right in one step; `jumps` are there already."""
+    jump = " ".join(JUMP)
+    lines = [
+        "*filter",
+        f":{CHAIN} - [0:0]",
+        *(f"-A {' '.join(rule)}" for rule in RULES),
+        *([f"-D {jump}"] * jumps),
+        f"-I INPUT 1 {jump.removeprefix('INPUT ')}",
+        "COMMIT",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def routes_of(table: str) -> tuple[str, ...]:
+    """The ranges, but for the default route, in the text of `/proc/net/route`."""
+    found = []
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) < 8 or fields[1] == "00000000":
+            continue
+        address, mask = (ipaddress.IPv4Address(bytes.fromhex(fields[i])[::-1]) for i in (1, 7))
+        found.append(f"{address}/{mask}")
+    return tuple(found)

@@ -1,0 +1,208 @@
+"""Watch each running instance: events, health, names in the project, logs."""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from leeward.engines.local import verdict as verdicts
+from leeward.engines.local.container import GRACE_S, HOME, INSTANCE, Container
+from leeward.engines.local.dockerd import Dockerd
+from leeward.engines.local.follow import Follower
+from leeward.engines.local.listeners import Listener, listeners, nobody_answers
+from leeward.engines.local.loop import Tasks
+from leeward.engines.local.network import aliases, names_name
+from leeward.engines.local.probe import ask
+from leeward.engines.local.sight import Sight
+from leeward.engines.local.verdict import Outcome, Verdict
+from leeward.errors import Conflict, LeewardError, NotFound, Unavailable
+from leeward.model.app import Health
+from leeward.model.runtime import InstanceState
+
+_log = logging.getLogger("leeward.engine")
+
+# The kernel's word on an out-of-memory kill may come after the exit that it caused.
+_OOM_LATE_S = 3.0
+_SIGKILL = 137
+
+
+class Watch:
+    """Keeps one task for the health and one for the log of each running instance."""
+
+    def __init__(
+        self, dockerd: Dockerd, home: str, sight: Sight, follower: Follower, tasks: Tasks, now: Callable[[], float]
+    ) -> None:
+        self._dockerd = dockerd
+        self._home = home
+        self._sight = sight
+        self._follower = follower
+        self._tasks = tasks
+        self._now = now
+        self._ooms: dict[str, float] = {}
+        self._exits: dict[str, tuple[float, int, float, list[str]]] = {}
+        self.on = False
+        """Whether the daemon runs us; otherwise nothing is followed."""
+
+    def settle(self, container: Container) -> None:
+        """Bring the tasks in line with what is seen."""
+        current = self._sight.containers.get(container.id)
+        if current is None:
+            self._tasks.cancel("health", container.id)
+            self._follower.forget(container)
+            self._ooms.pop(container.id, None)
+            self._exits.pop(container.id, None)
+            return
+        if not self.on or current.role != INSTANCE:
+            return
+        if not current.running:
+            self._tasks.cancel("health", current.id)
+        elif current.name not in self._sight.stopping:
+            self._tasks.start("health", current.id, lambda: self._check(current.id))
+            again = lambda: self._again(current.id)  # noqa: E731
+            self._tasks.start("log", current.id, lambda: self._follower.follow(current), again)
+        if self._misnamed(current):
+            self._tasks.start("name", current.id, lambda: self._name(current.id))
+
+    def _again(self, id: str) -> None:
+        container = self._sight.containers.get(id)
+        if container is not None:
+            # Not at once: a log that ends while the container still runs must not become a busy loop.
+            asyncio.get_running_loop().call_later(0.2, self.settle, container)
+
+    # --- events -------------------------------------------------------------------------------------------
+
+    async def events(self) -> None:
+        """Follow Docker's events until it breaks off. Raises Unavailable."""
+        filters = json.dumps({"type": ["container"], "label": [f"{HOME}={self._home}"]})
+        async with self._dockerd.open("GET", "events", filters=filters) as response:
+            # What happened before we listened.
+            await self._sight.refresh()
+            rest = b""
+            try:
+                async for part in response.content.iter_any():
+                    *lines, rest = (rest + part).split(b"\n")
+                    for line in lines:
+                        if line.strip():
+                            await self._happened(json.loads(line))
+            except aiohttp.ClientError as error:
+                raise Unavailable(f"docker broke off its events ({type(error).__name__})") from error
+        raise Unavailable("docker ended its events")
+
+    async def _happened(self, event: dict[str, Any]) -> None:
+        id = event.get("id") or event["Actor"]["ID"]
+        match str(event.get("Action", "")).split(":")[0]:
+            case "die":
+                await self._died(id, int(event["Actor"]["Attributes"].get("exitCode", 0)), event["timeNano"] / 1e9)
+            case "oom":
+                self._ooms[id] = self._now()
+                self._blame_memory(id)
+            case "start" | "destroy" | "update" | "restart" | "pause" | "unpause":
+                await self._sight.look(id)
+
+    async def _died(self, id: str, code: int, at: float) -> None:
+        before = self._sight.containers.get(id)
+        container = await self._sight.look(id)
+        if container is None or container.role != INSTANCE:
+            return
+        if container.name in self._sight.stopping or container.name in self._sight.restarting:
+            return
+        # By now it may run again, with a new start time.
+        started = before.started_at if before is not None and before.started_at else container.created_at
+        started = started if started <= at else container.created_at
+        lines = await self._last_lines(container, started)
+        self._exits[id] = (self._now(), code, at - started, lines)
+        oom = container.oom_killed or (code == _SIGKILL and self._now() - self._ooms.get(id, 0.0) < _OOM_LATE_S)
+        self._judge_exit(container, oom)
+
+    async def _last_lines(self, container: Container, since: float) -> list[str]:
+        try:
+            return await self._follower.tail(container, since)
+        except LeewardError:
+            return []
+
+    def _blame_memory(self, id: str) -> None:
+        container = self._sight.containers.get(id)
+        at, code, _, _ = self._exits.get(id, (0.0, 0, 0.0, []))
+        if container is not None and code == _SIGKILL and self._now() - at < _OOM_LATE_S:
+            self._judge_exit(container, True)
+
+    def _judge_exit(self, container: Container, oom: bool) -> None:
+        _, code, ran_s, lines = self._exits[container.id]
+        self._sight.judge(container.id, verdicts.exited(container, code=code, oom=oom, ran_s=ran_s, lines=lines))
+
+    # --- health -------------------------------------------------------------------------------------------
+
+    async def _check(self, id: str) -> None:
+        """Check one container until it no longer runs."""
+        while (container := self._sight.containers.get(id)) is not None and container.running:
+            age_s = self._now() - container.started_at
+            verdict = self._sight.verdicts.get(id, Verdict())
+            if container.health is None:
+                if verdict.state is InstanceState.READY:
+                    return
+                self._sight.judge(id, verdicts.lives(verdict, age_s))
+                await asyncio.sleep(0.1 if age_s >= verdicts.WORKER_READY_S else verdicts.WORKER_READY_S - age_s)
+                continue
+            outcome = await self._ask(container, container.health)
+            verdict = verdicts.checked(self._sight.verdicts.get(id, Verdict()), outcome, container.health, age_s)
+            self._sight.judge(id, verdict)
+            if verdicts.must_restart(verdict, container.health):
+                self._tasks.start("restart", id, lambda: self._restart(id))
+                return
+            await asyncio.sleep(verdicts.next_check_s(verdict, outcome, container.health, age_s))
+
+    async def _ask(self, container: Container, health: Health) -> Outcome:
+        outcome = await ask(container.host, container.port, health)
+        if not outcome.silent:
+            return outcome
+        found: list[Listener] = []
+        for table in ("tcp", "tcp6"):
+            try:
+                found.extend(listeners(Path(f"/proc/{container.pid}/net/{table}").read_text()))
+            except OSError:
+                continue
+        reason, hint = nobody_answers(container.port, tuple(found))
+        return Outcome(False, reason, hint, silent=True)
+
+    async def _restart(self, id: str) -> None:
+        """Start an unhealthy instance anew, with the usual grace."""
+        container = self._sight.containers.get(id)
+        if container is None or container.name in self._sight.stopping:
+            return
+        verdict = self._sight.verdicts.get(id, Verdict())
+        self._sight.restarting.add(container.name)
+        try:
+            _log.info("%s stays unhealthy (%s): starting it anew", container.name, verdict.reason)
+            self._sight.judge(id, verdicts.restarted(verdict))
+            await self._dockerd.ask("POST", f"containers/{id}/restart", wait_s=GRACE_S + 60, t=str(GRACE_S))
+        finally:
+            self._sight.restarting.discard(container.name)
+            await self._sight.look(id)
+
+    # --- names --------------------------------------------------------------------------------------------
+
+    def _misnamed(self, container: Container) -> bool:
+        ready = self._sight.shown(container).state is InstanceState.READY
+        return ready != container.named and (ready or container.name not in self._sight.stopping)
+
+    async def _name(self, id: str) -> None:
+        """Give a ready instance its names in the project, or take them from one that is not."""
+        for _ in range(3):
+            container = self._sight.containers.get(id)
+            if container is None or not self._misnamed(container):
+                return
+            network = names_name(self._home, container.project)
+            body: dict[str, Any] = {"Container": id}
+            action = "disconnect" if container.named else "connect"
+            if action == "connect":
+                body["EndpointConfig"] = {"Aliases": aliases(container.app, container.process)}
+            else:
+                body["Force"] = True
+            with contextlib.suppress(NotFound, Conflict):
+                await self._dockerd.ask("POST", f"networks/{network}/{action}", body)
+            await self._sight.look(id)
