@@ -1,0 +1,29 @@
+"""One router for each resource."""
+
+from leeward.api.routes import (
+    access,
+    apps,
+    deploys,
+    domains,
+    environment,
+    events,
+    hooks,
+    logs,
+    metrics,
+    platform,
+    sources,
+)
+
+ROUTERS = (
+    platform.router,
+    access.router,
+    apps.router,
+    deploys.router,
+    environment.router,
+    domains.router,
+    logs.router,
+    metrics.router,
+    events.router,
+    sources.router,
+    hooks.router,
+)
