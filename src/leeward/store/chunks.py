@@ -14,24 +14,23 @@ import zstandard
 HOUR_S = 3600
 Point = tuple[float, float]
 
-# Values are kept in steps of 1/1000 where that loses nothing, else as they are.
-_SCALE = 1000
-_EXACT = 2**52
+# What is measured is kept in steps of 1/1000, and finer when all of it is small (cores, shares); very large
+# values as they are.
+_SCALES = {b"f": 100_000, b"m": 1000}
+_SMALL, _LARGE = 1000.0, 2.0**52 / 1000
 _HEAD = struct.Struct("<cI")
 
 
 def pack(hour: int, points: Sequence[Point]) -> bytes:
-    """Points of the hour that begins at `hour * 3600`; times are kept to the millisecond."""
+    """Points of the hour that begins at `hour * 3600`; times are kept to the millisecond, finite values to 1/1000."""
     offsets = [round((at - hour * HOUR_S) * 1000) for at, _ in points]
     times = _lanes(array("q", _differences(offsets)))
-    scaled = [round(value * _SCALE) if abs(value) < _EXACT / _SCALE else None for _, value in points]
-    whole = [number for number in scaled if number is not None]
-    if len(whole) == len(points) and all(
-        number / _SCALE == value for number, (_, value) in zip(whole, points, strict=True)
-    ):
-        kind, values = b"i", _lanes(array("q", _differences(whole)))
+    largest = max((abs(value) for _, value in points), default=0.0)
+    kind = b"f" if largest < _SMALL else b"m" if largest < _LARGE else b"d"
+    if scale := _SCALES.get(kind):
+        values = _lanes(array("q", _differences([round(value * scale) for _, value in points])))
     else:
-        kind, values = b"d", _lanes(array("d", [value for _, value in points]))
+        values = _lanes(array("d", [value for _, value in points]))
     return _HEAD.pack(kind, len(points)) + zstandard.compress(times + values, 3)
 
 
@@ -41,8 +40,8 @@ def unpack(hour: int, data: bytes) -> list[Point]:
     lanes = zstandard.decompress(data[_HEAD.size :])
     offsets = _sums(_rows("q", lanes[: count * 8]))
     values: Sequence[float]
-    if kind == b"i":
-        values = [number / _SCALE for number in _sums(_rows("q", lanes[count * 8 :]))]
+    if scale := _SCALES.get(kind):
+        values = [number / scale for number in _sums(_rows("q", lanes[count * 8 :]))]
     else:
         values = _rows("d", lanes[count * 8 :])
     return [(hour * HOUR_S + offset / 1000, value) for offset, value in zip(offsets, values, strict=True)]

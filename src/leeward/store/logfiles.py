@@ -236,12 +236,8 @@ def _block(file: Path, block: Block) -> bytes:
 
 
 def _newest(lines: list[LogLine], limit: int) -> list[LogLine]:
-    """The last `limit` lines by time, and those of the same moment as the first one: a page never splits a moment."""
-    ordered = sorted(reversed(lines), key=lambda line: line.at)
-    begin = max(0, len(ordered) - limit)
-    while begin > 0 and ordered[begin - 1].at == ordered[begin].at:
-        begin -= 1
-    return ordered[begin:]
+    """The last `limit` lines by time."""
+    return sorted(reversed(lines), key=lambda line: line.at)[-limit:]
 
 
 def _over_budget(segments: list[Segment], budget_bytes: int) -> list[Segment]:

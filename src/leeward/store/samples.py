@@ -1,6 +1,7 @@
 """Keep numbers over time: the present hour as it came, older ones packed by series."""
 
 import asyncio
+import math
 import sqlite3
 import struct
 import threading
@@ -57,7 +58,9 @@ class ChunkSampleStore:
 
     def _record(self, at: float, samples: Mapping[str, float]) -> None:
         with self._lock, _Transaction(self._sql):
-            data = b"".join(_SAMPLE.pack(self._id(name), value) for name, value in samples.items())
+            data = b"".join(
+                _SAMPLE.pack(self._id(name), value) for name, value in samples.items() if math.isfinite(value)
+            )
             self._sql.execute("INSERT INTO recent (at, data) VALUES (?, ?)", (at, data))
             # The hour before is left as it is for a minute, for samples that come late.
             ended = int((at - 60) // HOUR_S)
