@@ -54,6 +54,7 @@ class Apps:
         self.counts: dict[str, Mapping[str, int]] = {}
         """The autoscaler's wishes: app to process to instances."""
         self._dirty: set[str] = set()
+        self._complete = False
         self.waiters: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         """Set each time something about an app's instances changed."""
 
@@ -110,6 +111,7 @@ class Apps:
         for name in gone:
             await self._edge.drop(name)
             self._forget(name)
+        self._complete = known <= set(self._routes)
 
     async def _try(self, name: str) -> None:
         try:
@@ -202,8 +204,7 @@ class Apps:
         """Give the edge the whole table, as it stands."""
         await self._edge.sync(tuple(self._routes.values()), ())
 
-    async def watch(self) -> None:
-        """Hear of every change of an instance, for ever."""
-        async for name in self._engine.changes():
-            self.changed(name)
-            self._stores.notices.publish(f"app/{name}")
+    @property
+    def routed(self) -> bool:
+        """Whether the route of every app is known: a part of the table must never replace what the edge has saved."""
+        return self._complete

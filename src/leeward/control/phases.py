@@ -134,8 +134,8 @@ class Phases:
             spec = app.spec.model_copy(update={"build": build})
             return spec, self._builder.plan(self._trees, spec, env, app.versions)
         root = Path(deploy.carry["tree"])
-        spec = _spec_in(root, deploy.app, app.spec)
-        folder = _below(root, spec.path if spec.path != "." else deploy.source.path)
+        spec = spec_in(root, deploy.app, app.spec)
+        folder = below(root, spec.path if spec.path != "." else deploy.source.path)
         return spec, self._builder.plan(folder, spec, {**spec.env, **env}, app.versions)
 
     # --- build --------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ class Phases:
         if plan.strategy == Strategy.IMAGE:
             return replace(deploy, carry={**deploy.carry, "foreign": plan.image or ""})
         root = Path(deploy.carry["tree"])
-        folder = _below(root, spec.path if spec.path != "." else deploy.source.path)
+        folder = below(root, spec.path if spec.path != "." else deploy.source.path)
         env = merged_env(spec, await self._stores.apps.env(deploy.app))
         job = BuildJob(deploy.app, deploy.id, folder, plan, revealed(env))
         built = await self._builder.build(job, say)
@@ -184,26 +184,29 @@ class Phases:
         return replace(deploy, release=release.number)
 
 
-def _spec_in(root: Path, app: str, known: AppSpec) -> AppSpec:
-    """The spec in the tree's manifest; without one, what the app was given before."""
+def spec_in(root: Path, app: str, known: AppSpec, *, strict: bool = True) -> AppSpec:
+    """The spec in the tree's manifest; without one, what the app was given before. Raises PlanFailed.
+
+    A manifest with several apps must have `app`; not `strict`, the only one is taken whatever its name.
+    """
     for name in MANIFESTS:
         file = root / name
         if file.is_file() and not file.is_symlink():
             text = file.read_text(errors="replace")
             try:
                 several = names(text)
-                if several and app not in several:
+                if several and app not in several and (strict or len(several) > 1):
                     raise Invalid(
-                        f"{name} has no app '{app}', but {', '.join(several)}",
-                        hint="deploy with --app and one of these",
+                        f"{name} has no app '{app}', but {', '.join(several)}", hint="name one of these with --app"
                     )
-                return manifest(text, app if several else None)
+                return manifest(text, app if app in several else None)
             except Invalid as error:
                 raise PlanFailed(f"{name}: {error.message}", hint=error.hint, code="invalid-manifest") from error
     return known
 
 
-def _below(root: Path, path: str) -> Path:
+def below(root: Path, path: str) -> Path:
+    """A folder of the tree. Raises PlanFailed when it is none, or outside."""
     folder = (root / path).resolve()
     if not folder.is_relative_to(root.resolve()):
         raise PlanFailed(f"path '{path}' leads out of the repository", hint="give a folder inside it")

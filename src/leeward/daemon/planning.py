@@ -1,0 +1,16 @@
+"""Plan a tree without a server."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from leeward.builders.plan import plan
+from leeward.control.phases import below, spec_in
+from leeward.model.app import AppSpec
+from leeward.model.build import BuildPlan
+
+
+def plan_tree(path: Path, app: str | None, env: Mapping[str, str]) -> BuildPlan:
+    """How the tree at `path` would be built. Raises Invalid, PlanFailed."""
+    root = path.resolve()
+    spec = spec_in(root, app or "", AppSpec(), strict=app is not None)
+    return plan(below(root, spec.path), spec, {**spec.env, **env}, {})

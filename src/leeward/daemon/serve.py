@@ -1,0 +1,195 @@
+"""Run the control plane: every adapter, service and loop in one process."""
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import uvicorn
+
+from leeward.api.app import create_api
+from leeward.builders.buildkit import BuildkitBuilder
+from leeward.control.apps import Apps
+from leeward.control.deploys import Deploys
+from leeward.control.gc import Collector
+from leeward.control.loop import Loop
+from leeward.control.phases import Phases
+from leeward.control.receipts import Receipts
+from leeward.control.rollout import Rollout
+from leeward.control.samples import Samples
+from leeward.control.scale import Autoscaler
+from leeward.daemon.clock import SystemClock
+from leeward.daemon.lines import Lines
+from leeward.edges.embedded.agent import EmbeddedEdge
+from leeward.engines.local.engine import LocalEngine
+from leeward.errors import LeewardError
+from leeward.model.release import SourceKind
+from leeward.ports import Stores
+from leeward.registry.oci import OciRegistry
+from leeward.services.all import Services
+from leeward.services.seen import Seen
+from leeward.settings import MIB, Settings
+from leeward.sources.git import GitSource
+from leeward.sources.githttp import GitHttp
+from leeward.sources.pushed import PushedSource
+from leeward.sources.sweep import sweep
+from leeward.sources.upload import UploadSource
+from leeward.store import open_stores
+from leeward.web.mount import mount_web
+
+log = logging.getLogger(__name__)
+
+
+def main(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. A named failure is one line on stderr, and exit code 1."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    os.umask(0o022)
+    try:
+        asyncio.run(run(settings))
+    except LeewardError as error:
+        sys.stderr.write(f"Error: {error}\n{f'  hint: {error.hint}' if error.hint else ''}\n")
+        raise SystemExit(1) from error
+
+
+async def run(settings: Settings) -> None:
+    """The control plane, until it is told to stop."""
+    clock = SystemClock()
+    async with await open_stores(settings, clock) as stores:
+        plane = Plane(settings, clock, stores)
+        await plane.run()
+
+
+class Plane:
+    """All parts, put together."""
+
+    def __init__(self, settings: Settings, clock: SystemClock, stores: Stores) -> None:
+        self.settings = settings
+        self.stores = stores
+        self.engine = LocalEngine(settings, stores.logs, clock)
+        self.edge = EmbeddedEdge(settings, clock)
+        self.registry = OciRegistry(settings)
+        self.lines = Lines(stores.logs)
+        seen = Seen()
+        gits = GitHttp(settings)
+        self.apps = Apps(stores, self.engine, self.edge, self.registry, settings.domain, seen.put)
+        receipts = Receipts(self.edge, ("127.0.0.1", settings.https_port), settings.domain)
+        rollout = Rollout(stores, self.engine, self.registry, self.apps, receipts)
+        images = asyncio.Lock()
+        uploads = UploadSource(settings)
+        sources = {
+            SourceKind.GIT: GitSource(settings),
+            SourceKind.UPLOAD: uploads,
+            SourceKind.PUSH: PushedSource(settings),
+        }
+        self.trees = settings.home / "sources" / "trees"
+        phases = Phases(
+            stores, sources, BuildkitBuilder(settings), self.registry, rollout, self.trees, self.lines.put, images
+        )
+        self.deploys = Deploys(stores, phases, clock, at_once=max(4, 2 * settings.builds), lease_s=settings.lease_s)
+        self.deploys.done = self._deploy_ended
+        self.samples = Samples(stores, self.engine, self.edge)
+        self.scaler = Autoscaler(stores, self.apps, self.samples)
+        self.collector = Collector(
+            stores, self.registry, settings.keep_releases, settings.logs_mib * MIB, self._sweep_sources, images
+        )
+        self.services = Services(stores, self.engine, self.edge, settings, clock, self.poke, uploads, gits, seen)
+        self.loops = {
+            "deploys": Loop("deploys", self.deploys.tick, 1.0),
+            "apps": Loop("apps", self.apps.tick, 1.0),
+            "resync": Loop("resync", self.apps.resync, 10.0),
+            "samples": Loop("samples", self.samples.tick, 10.0),
+            "scale": Loop("scale", self.scaler.tick, 15.0),
+            "collect": Loop("collect", self._collect, 600.0),
+            "edge": Loop("edge", self._sync_edge, 60.0),
+        }
+
+    def poke(self, topic: str) -> None:
+        """Wake the loops that a topic concerns, and tell whoever watches."""
+        self.stores.notices.publish(topic)
+        kind, _, name = topic.partition("/")
+        if kind == "app":
+            self.apps.changed(name)
+            self.loops["apps"].poke()
+        if kind in ("app", "deploy"):
+            self.loops["deploys"].poke()
+
+    def _deploy_ended(self, app: str) -> None:
+        self.apps.changed(app)
+        self.loops["deploys"].poke()
+        self.loops["apps"].poke()
+
+    async def run(self) -> None:
+        """Serve the API and run the loops until told to stop; what deploys do is left to the next control plane."""
+        started = time.monotonic()
+        await self.services.access.first_run(self.settings)
+        self.trees.mkdir(parents=True, exist_ok=True)
+        server = self._server()
+        background: list[Coroutine[Any, Any, None]] = [
+            self.engine.run(),
+            self._watch(),
+            self.lines.run(),
+            *(self._loop(name) for name in self.loops),
+        ]
+        await self.deploys.start()
+        tasks = [asyncio.create_task(work) for work in background]
+        log.info("the control plane is up after %.2f s", time.monotonic() - started)
+        try:
+            await self._serve_until_done(server, tasks)
+        finally:
+            await self.deploys.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.lines.flush()
+
+    async def _serve_until_done(self, server: uvicorn.Server, tasks: list[asyncio.Task[None]]) -> None:
+        """Until the server ends by a signal; a part that ends by itself ends the whole, and the supervisor restarts."""
+        serving = asyncio.create_task(server.serve())
+        done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if task is not serving and (error := task.exception()) is not None:
+                log.error("a part of the control plane ended", exc_info=error)
+        server.should_exit = True
+        await serving
+
+    def _server(self) -> uvicorn.Server:
+        api = create_api(self.services)
+        mount_web(api, self.services)
+        socket = self.settings.api_socket
+        socket.parent.mkdir(parents=True, exist_ok=True)
+        socket.unlink(missing_ok=True)
+        config = uvicorn.Config(
+            api,
+            uds=str(socket),
+            log_level="warning",
+            access_log=False,
+            proxy_headers=True,
+            forwarded_allow_ips="*",
+            timeout_graceful_shutdown=2,
+            server_header=False,
+        )
+        return uvicorn.Server(config)
+
+    async def _loop(self, name: str) -> None:
+        await self.loops[name].run()
+
+    async def _watch(self) -> None:
+        """Engine changes go to the apps loop at once."""
+        async for name in self.engine.changes():
+            self.poke(f"app/{name}")
+
+    async def _sync_edge(self) -> None:
+        if self.apps.routed:
+            await self.apps.sync_edge()
+
+    async def _sweep_sources(self) -> None:
+        busy = frozenset(deploy.id for deploy in await self.stores.deploys.active())
+        await asyncio.to_thread(sweep, self.settings, busy)
+
+    async def _collect(self) -> None:
+        await self.collector.tick()
+        await self.samples.sweep()
