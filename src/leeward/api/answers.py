@@ -109,12 +109,6 @@ class LineView(BaseModel):
         return cls(at=line.at, source=line.source, stream=line.stream, text=line.text, process=line.process)
 
 
-class LinesView(BaseModel):
-    """Lines, oldest first."""
-
-    lines: list[LineView]
-
-
 class EventView(BaseModel):
     """One thing that happened."""
 

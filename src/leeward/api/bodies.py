@@ -25,11 +25,11 @@ class SignIn(Body):
 
 
 class NewTokenBody(Body):
-    """A token to make; without `expires_in_s` it does not expire."""
+    """A token to make; without `days` it does not expire."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     scope: Scope = Scope.DEPLOY
-    expires_in_s: Annotated[float | None, Field(gt=0)] = None
+    days: Annotated[float | None, Field(gt=0, le=3650)] = None
 
 
 class NewApp(Body):

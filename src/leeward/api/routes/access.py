@@ -7,6 +7,8 @@ from leeward.api.bodies import NewTokenBody, SignIn
 from leeward.api.callers import COOKIE, Asking, The, address_of, refuse_foreign
 from leeward.services.access import SESSION_S
 
+DAY_S = 24 * 3600
+
 router = APIRouter(prefix="/v1", tags=["access"])
 
 
@@ -50,7 +52,8 @@ async def tokens(services: The, caller: Asking) -> Listing[TokenView]:
 @router.post("/tokens", status_code=201)
 async def add_token(body: NewTokenBody, services: The, caller: Asking) -> NewTokenView:
     """Make a token; its text is in this answer and never again."""
-    made = await services.access.add_token(caller, body.name, body.scope, body.expires_in_s)
+    expires_in_s = None if body.days is None else body.days * DAY_S
+    made = await services.access.add_token(caller, body.name, body.scope, expires_in_s)
     return NewTokenView(**TokenView.of(made.token).model_dump(), token=made.text)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
-from leeward.api.answers import LinesView, LineView
+from leeward.api.answers import LineView, Listing
 from leeward.api.callers import Asking, The
 from leeward.api.routes.paging import LineLimit
 from leeward.api.streams import event, stream
@@ -28,10 +28,10 @@ async def tail(
     process: Process = "",
     source: Source = "",
     before: Annotated[float, Query(ge=0, description="Only lines older than this (Unix seconds)")] = 0.0,
-) -> LinesView:
+) -> Listing[LineView]:
     """Show an app's last lines, oldest first."""
     lines = await services.logs.tail(app, limit, search, process, source, before)
-    return LinesView(lines=[LineView.of(line) for line in lines])
+    return Listing(items=[LineView.of(line) for line in lines])
 
 
 @router.get("/stream", response_class=StreamingResponse)
