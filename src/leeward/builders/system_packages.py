@@ -1,0 +1,104 @@
+"""Know which Debian packages a dependency needs besides its own files.
+
+Looked up by the normalised name of a dependency, never by a part of it.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from leeward.errors import Invalid
+from leeward.model.build import Decision, Evidence
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+~:-]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Debian packages at run time and at build time."""
+
+    run: tuple[str, ...] = ()
+    build: tuple[str, ...] = ()
+
+
+_CAIRO = Needs(("libcairo2",), ("libcairo2-dev", "pkg-config"))
+_PANGO = Needs(("libpango-1.0-0", "libpangoft2-1.0-0", "libharfbuzz-subset0", "fonts-dejavu-core"))
+_FFMPEG = Needs(("ffmpeg",))
+_POPPLER = Needs(("poppler-utils",))
+_GL = Needs(("libgl1", "libglib2.0-0"))
+_OPENMP = Needs(("libgomp1",))
+
+PYTHON: Mapping[str, Needs] = {
+    "psycopg2": Needs(("libpq5",), ("libpq-dev",)),
+    "psycopg-c": Needs(("libpq5",), ("libpq-dev",)),
+    "psycopg": Needs(("libpq5",)),
+    "mysqlclient": Needs(("libmariadb3",), ("libmariadb-dev", "pkg-config")),
+    "pycairo": _CAIRO,
+    "cairosvg": Needs(("libcairo2",)),
+    "cairocffi": Needs(("libcairo2",)),
+    "weasyprint": _PANGO,
+    "pdf2image": _POPPLER,
+    "pydub": _FFMPEG,
+    "moviepy": _FFMPEG,
+    "ffmpeg-python": _FFMPEG,
+    "opencv-python": _GL,
+    "opencv-contrib-python": _GL,
+    "python-magic": Needs(("libmagic1",)),
+    "lightgbm": _OPENMP,
+    "xgboost": _OPENMP,
+    "pytesseract": Needs(("tesseract-ocr",)),
+    "python-ldap": Needs(("libldap-2.5-0",), ("libldap2-dev", "libsasl2-dev")),
+    "pyodbc": Needs(("unixodbc",), ("unixodbc-dev",)),
+    "wand": Needs(("imagemagick", "libmagickwand-6.q16-6")),
+    "gdal": Needs(("gdal-bin",), ("libgdal-dev",)),
+    "gitpython": Needs(("git",)),
+    "pygraphviz": Needs(("graphviz",), ("libgraphviz-dev",)),
+    "graphviz": Needs(("graphviz",)),
+    "xmlsec": Needs(("libxmlsec1-openssl",), ("libxmlsec1-dev", "pkg-config")),
+}
+NODE: Mapping[str, Needs] = {
+    "prisma": Needs(("openssl",), ("openssl",)),
+    "@prisma/client": Needs(("openssl",), ("openssl",)),
+    "pg-native": Needs(("libpq5",), ("libpq-dev",)),
+    "fluent-ffmpeg": _FFMPEG,
+    "gm": Needs(("graphicsmagick",)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The packages to install, and why."""
+
+    run: tuple[str, ...] = ()
+    build: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+
+def find(
+    table: Mapping[str, Needs], dependencies: Iterable[tuple[str, Evidence]], asked: Sequence[tuple[str, Evidence]] = ()
+) -> Found:
+    """What the dependencies need, and what the user asked for by name. Raises Invalid for what is no package name."""
+    run: dict[str, Evidence] = {}
+    build: dict[str, Evidence] = {}
+    for name, evidence in dependencies:
+        needs = table.get(name, Needs())
+        run.update({package: evidence for package in needs.run if package not in run})
+        build.update({package: evidence for package in needs.build if package not in build})
+    for name, evidence in asked:
+        if not _NAME.fullmatch(name):
+            raise Invalid(
+                f"'{name}' ({evidence.file}) is not the name of a Debian package",
+                hint="use lower-case letters, digits, '.', '+' and '-', as in 'libpq5'",
+            )
+        run.setdefault(name, evidence)
+        build.setdefault(name, evidence)
+    decisions = []
+    if run or build:
+        because = tuple(dict.fromkeys([*run.values(), *build.values()]))
+        decisions.append(Decision("system packages", " ".join(sorted(run) or sorted(build)), because))
+    return Found(tuple(sorted(run)), tuple(sorted(build)), tuple(decisions))
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The names in a variable, parted by spaces or commas."""
+    return tuple(word for word in re.split(r"[\s,]+", text) if word and word != "...")
