@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from leeward.errors import Conflict, NotFound
 from leeward.model.access import Scope, Token, User
-from leeward.store.database import Database
+from leeward.store.database import Database, to_the_end
 from leeward.store.rows import moment, seconds
 from leeward.store.tables import answers, sessions, tokens, users
 from leeward.store.vault import Vault
@@ -28,6 +28,7 @@ class SqlAccessStore:
         self._database = database
         self._vault = vault
 
+    @to_the_end
     async def put_user(self, user: User) -> None:
         """Add a person, or change one."""
         values = {
@@ -49,6 +50,7 @@ class SqlAccessStore:
         async with self._database.read() as connection:
             return [_user(row) for row in await connection.execute(select(users).order_by(users.c.name))]
 
+    @to_the_end
     async def add_session(self, digest: str, user: str, expires_at: datetime) -> None:
         """Remember that a person signed in. Raises NotFound when there is no such person."""
         values = {"digest": digest, "user": user, "expires_at": expires_at.timestamp()}
@@ -69,11 +71,13 @@ class SqlAccessStore:
             row = (await connection.execute(query)).first()
         return None if row is None else _user(row)
 
+    @to_the_end
     async def end_session(self, digest: str) -> None:
         """Forget one; repeatable."""
         async with self._database.write() as connection:
             await connection.execute(delete(sessions).where(sessions.c.digest == digest))
 
+    @to_the_end
     async def add_token(self, token: Token) -> None:
         """Add a token. Raises Conflict when its id or digest is known."""
         values = {
@@ -94,6 +98,7 @@ class SqlAccessStore:
         except IntegrityError as error:
             raise Conflict(f"token '{token.id}' already exists", hint="make another one") from error
 
+    @to_the_end
     async def find_token(self, digest: str, now: datetime) -> Token | None:
         """A token that is neither revoked nor expired; its last use is noted (at most once a minute)."""
         at = now.timestamp()
@@ -112,6 +117,7 @@ class SqlAccessStore:
         async with self._database.read() as connection:
             return [_token(row) for row in await connection.execute(query)]
 
+    @to_the_end
     async def revoke_token(self, id: str, now: datetime) -> None:
         """End a token for ever; repeatable. Raises NotFound."""
         change = update(tokens).where(tokens.c.id == id, tokens.c.revoked_at.is_(None))
@@ -120,6 +126,7 @@ class SqlAccessStore:
             if (await connection.execute(select(tokens.c.id).where(tokens.c.id == id))).first() is None:
                 raise NotFound(f"there is no token '{id}'", hint="'lee tokens list' shows those that there are")
 
+    @to_the_end
     async def remember(self, key: str, request_digest: str, answer: str, now: datetime) -> None:
         """Keep the answer to an `Idempotency-Key` for 24 hours."""
         at = now.timestamp()

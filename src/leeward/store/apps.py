@@ -12,7 +12,7 @@ from leeward.errors import Conflict, NotFound
 from leeward.model.secret import Env, Secret, Variable
 from leeward.model.wish import App
 from leeward.ports import Clock, Notices, Page
-from leeward.store.database import Database
+from leeward.store.database import Database, to_the_end
 from leeward.store.rows import app_of, app_row
 from leeward.store.tables import apps, variables
 from leeward.store.vault import Vault
@@ -31,6 +31,7 @@ class SqlAppStore:
         self._notices = notices
         self._clock = clock
 
+    @to_the_end
     async def create(self, app: App) -> None:
         """Add an app. Raises Conflict when the name is taken."""
         try:
@@ -66,6 +67,7 @@ class SqlAppStore:
         more = len(rows) > limit
         return Page(tuple(self._app(row) for row in rows[:limit]), rows[limit - 1].name if more else "")
 
+    @to_the_end
     async def update(self, name: str, change: Callable[[App], App]) -> App:
         """Read, change, write in one transaction; the new value. Raises NotFound."""
         async with self._database.write() as connection:
@@ -80,6 +82,7 @@ class SqlAppStore:
         self._notices.publish(f"app/{name}")
         return after
 
+    @to_the_end
     async def delete(self, name: str) -> None:
         """Remove the row and everything that belongs to it (releases, env, deploys; not events)."""
         async with self._database.write() as connection:
@@ -94,6 +97,7 @@ class SqlAppStore:
                 await _must_exist(connection, name)
             return env
 
+    @to_the_end
     async def set_env(self, name: str, put: Env, remove: Sequence[str] = (), *, replace: bool = False) -> Env:
         """Add, change and remove variables at once (`replace` drops all others); all that are set afterwards."""
         async with self._database.write() as connection:

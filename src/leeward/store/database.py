@@ -1,9 +1,12 @@
 """One database: a single writer, a few readers."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -14,10 +17,36 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from leeward.errors import Unavailable
 from leeward.store.migrate import migrate
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 READERS = 3
 BUSY_MS = 10_000
 # Page cache in KiB of one connection: the hot part of 20,000 apps is far smaller, and memory counts.
 CACHE_KIB = 1024
+
+
+def to_the_end(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """A method that writes: when its caller is cancelled, the transaction ends first, then the caller.
+
+    A connection that is given up in mid-transaction keeps the write lock until its cursors are collected.
+    """
+
+    @functools.wraps(method)
+    async def run(*args: P.args, **named: P.kwargs) -> T:
+        task = asyncio.ensure_future(method(*args, **named))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            while not task.done():
+                # Whoever cancels again waits just as long: a transaction takes milliseconds.
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({task})
+            if not task.cancelled():
+                task.exception()
+            raise
+
+    return run
 
 
 class Database:

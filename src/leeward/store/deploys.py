@@ -23,7 +23,7 @@ from leeward.errors import Conflict, NotFound
 from leeward.model.release import PHASES, Deploy, DeployStatus, Step
 from leeward.ports import Clock, Notices, Page
 from leeward.store.apps import MOST, no_such_app
-from leeward.store.database import Database
+from leeward.store.database import Database, to_the_end
 from leeward.store.rows import clean, deploy_of, deploy_row, progress_row, receipt_text, seconds, step_of
 from leeward.store.tables import apps, deploys, steps
 
@@ -38,6 +38,7 @@ class SqlDeployStore:
         self._notices = notices
         self._clock = clock
 
+    @to_the_end
     async def create(self, deploy: Deploy) -> Deploy:
         """Queue it. A queued (not running) older deploy of the same app and kind becomes SUPERSEDED."""
         now = self._clock.now()
@@ -78,6 +79,7 @@ class SqlDeployStore:
             found = await _all(connection, query)
         return Page(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else "")
 
+    @to_the_end
     async def claim(self, owner: str, now: datetime, lease_s: float) -> Deploy | None:
         """Take the oldest deploy that is queued, or running with a lease that ran out, of an app with no other one
         running; it is RUNNING then. At most one running for each app, by a partial unique index."""
@@ -122,6 +124,7 @@ class SqlDeployStore:
             )
         self._publish(deploy.id)
 
+    @to_the_end
     async def step(self, id: str, step: Step) -> None:
         """Put one line of the timeline (by phase). Raises NotFound."""
         values = {
@@ -138,6 +141,7 @@ class SqlDeployStore:
             raise _not_found(id) from error
         self._publish(id)
 
+    @to_the_end
     async def cancel(self, id: str) -> Deploy:
         """Ask for the end: a queued deploy is CANCELLED at once, a running one gets `cancel`. Raises NotFound,
         Conflict when it is final."""
@@ -172,6 +176,7 @@ class SqlDeployStore:
         async with self._database.read() as connection:
             return await _all(connection, query)
 
+    @to_the_end
     async def _write(self, statement: Update) -> int:
         async with self._database.write() as connection:
             return (await connection.execute(statement)).rowcount

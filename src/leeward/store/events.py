@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from leeward.model.event import Event
 from leeward.ports import Clock, Notices, Page
 from leeward.store.apps import MOST
-from leeward.store.database import Database
+from leeward.store.database import Database, to_the_end
 from leeward.store.rows import clean, dump, moment, seconds
 from leeward.store.tables import events
 
@@ -37,6 +37,7 @@ class SqlEventStore:
         self._rows = rows
         self._bytes = size_bytes
 
+    @to_the_end
     async def add(self, event: Event) -> Event:
         """Keep an event; with its id. Texts longer than any reader wants are cut."""
         cut = replace(

@@ -10,7 +10,7 @@ from leeward.model.app import AppSpec
 from leeward.model.release import Release
 from leeward.ports import Clock, Notices, Page
 from leeward.store.apps import MOST, no_such_app
-from leeward.store.database import Database
+from leeward.store.database import Database, to_the_end
 from leeward.store.rows import clean, dump, env_of, env_text, moment, seconds
 from leeward.store.tables import apps, releases
 from leeward.store.vault import Place, Vault
@@ -25,6 +25,7 @@ class SqlReleaseStore:
         self._notices = notices
         self._clock = clock
 
+    @to_the_end
     async def add(self, release: Release) -> Release:
         """Store with the next number of its app (its own `number` is ignored); once for each `deploy` id."""
         async with self._database.write() as connection:
