@@ -67,7 +67,8 @@ class EmbeddedEdge:
         async with self._lock:
             own = await asyncio.to_thread(self._own_certificates, hosts)
             table = lines.Table({route.app: route for route in routes}, {**own, **given})
-            self._write_snapshot(table)
+            if table != self._load():
+                self._write_snapshot(table)
             await self._send("/table", lines.of_table(table))
 
     async def certify(self, hosts: Sequence[str]) -> None:

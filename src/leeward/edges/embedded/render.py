@@ -92,8 +92,8 @@ def nginx_conf(settings: Settings, machine: Machine, cache_mib: int = 1024) -> s
     return "\n".join(line.rstrip() for line in text.splitlines() if line.strip()) + "\n"
 
 
-def firewall_conf(machine: Machine, block: bool) -> str:
-    """The rules of the firewall, blocking or only writing to the log."""
+def firewall_conf(machine: Machine) -> str:
+    """The rules of the firewall; they block, but where a location says that they only write to the log."""
     # What the Core Rule Set 3.3 was seen to let pass: log4shell in a header, and template injection.
     extra = (
         'SecRule REQUEST_HEADERS|REQUEST_COOKIES|REQUEST_URI "@rx (?i)\\$\\{[^}]{0,40}(?:jndi|\\$\\{)" '
@@ -103,7 +103,7 @@ def firewall_conf(machine: Machine, block: bool) -> str:
     )
     return "\n".join(
         (
-            f"SecRuleEngine {'On' if block else 'DetectionOnly'}",
+            "SecRuleEngine On",
             "SecRequestBodyAccess On",
             "SecResponseBodyAccess Off",
             "SecRequestBodyLimit 33554432",

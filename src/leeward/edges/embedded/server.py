@@ -63,8 +63,7 @@ def prepare(settings: Settings, clock: Clock) -> None:
     Keystore(settings).wildcard(clock.now())
     prefix = paths.prefix(settings)
     if here.firewall:
-        write_private(prefix / "firewall-detect.conf", render.firewall_conf(here, block=False))
-        write_private(prefix / "firewall-block.conf", render.firewall_conf(here, block=True))
+        write_private(prefix / "firewall.conf", render.firewall_conf(here))
     write_private(paths.config_file(settings), config)
 
 

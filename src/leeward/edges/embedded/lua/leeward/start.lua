@@ -8,7 +8,6 @@ local ffi = require("ffi")
 
 ffi.cdef[[
 int kill(int pid, int sig);
-int getpid(void);
 ]]
 
 local SIGQUIT = 3
@@ -32,16 +31,24 @@ local function parent_of(pid)
     return stat and tonumber(string.match(stat, "%) %a (%d+)"))
 end
 
-local function is_worker(pid)
-    local title = read("/proc/" .. pid .. "/cmdline")
-    return title and string.find(title, "nginx: worker process", 1, true) == 1
+local function is(title, pid)
+    local text = read("/proc/" .. pid .. "/cmdline")
+    return text and string.find(text, "nginx: " .. title .. " process", 1, true) == 1
+end
+
+local function is_orphan(pid)
+    if not is("worker", pid) then
+        return false
+    end
+    local parent = parent_of(pid)
+    return not parent or not is("master", parent)
 end
 
 local function find_orphans(prefix)
     local found = {}
     for i = 0, MOST_WORKERS - 1 do
         local pid = tonumber(read(prefix .. "/workers/" .. i) or "")
-        if pid and is_worker(pid) and parent_of(pid) ~= ffi.C.getpid() then
+        if pid and is_orphan(pid) then
             found[#found + 1] = pid
         end
     end
@@ -94,7 +101,7 @@ function _M.worker()
     require("leeward.count").start_worker()
     if id == 0 then
         for _, pid in ipairs(orphans) do
-            if is_worker(pid) then
+            if is_orphan(pid) then
                 ffi.C.kill(pid, SIGQUIT)
             end
         end
