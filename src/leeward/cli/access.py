@@ -98,7 +98,7 @@ def create_token(
     if as_json:
         return output.as_json(made)
     output.say("Shown this once; keep it like a password.")
-    output.answer(str(made.get("text") or made.get("token")))
+    output.answer(str(made["token"]))
     return 0
 
 

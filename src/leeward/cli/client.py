@@ -97,7 +97,7 @@ class Platform:
             found += page["items"]
             if not page.get("next") or (limit is not None and len(found) >= limit):
                 return found[:limit]
-            cursor = {"before" if "before" in params else "after": page["next"]}
+            cursor = {"after": page["next"]}
 
     def post(self, path: str, body: Any = None, *, key: str = "", wait_s: float = ANSWER_S, params: Any = None) -> Any:
         """Ask for something; `key` makes it the same wish when it is sent again."""

@@ -85,10 +85,7 @@ def assigned(values: tuple[str, ...], secret: bool) -> dict[str, str | None]:
 
 def variables(answer: Any) -> list[dict[str, Any]]:
     """The variables in an answer of the API, by key."""
-    found: Any = answer.get("env", answer.get("items", answer)) if isinstance(answer, dict) else answer
-    if isinstance(found, dict):
-        found = [{"key": key, "value": value} for key, value in found.items()]
-    return sorted(found, key=lambda variable: str(variable["key"]))
+    return sorted(answer["env"], key=lambda variable: str(variable["key"]))
 
 
 def _hidden(key: str, alone: bool) -> str:
@@ -113,7 +110,7 @@ def _change(app: str, change: dict[str, Any], detach: bool, as_json: bool) -> in
         done = platform.patch(path("apps", app, "env"), change)
         deploy = done.get("deploy")
         ended = deploy if detach or not deploy else waited(platform, deploy)
-    found = variables(done.get("env") or [])
+    found = variables(done)
     live = not ended or detach or ended["status"] == "live"
     if as_json:
         shown = {"deploy": deploy["id"], "status": deploy["status"]} if deploy and detach else None

@@ -22,7 +22,7 @@ def events(
     from leeward.cli.client import Platform
 
     with Platform.connect() as platform:
-        found = platform.items("/v1/events", lines, app=app, before=None)
+        found = platform.items("/v1/events", lines, app=app)
     if as_json:
         return output.as_json(found)
     return output.table(

@@ -130,7 +130,8 @@ class Follower:
         while not self._done():
             try:
                 if self._stream() or self._look():
-                    pause, lost_at = _FIRST_PAUSE_S, 0.0
+                    pause = _FIRST_PAUSE_S
+                lost_at = 0.0
             except Unavailable as error:
                 lost_at = self._lost(lost_at, error)
             if not self._done():
@@ -139,7 +140,7 @@ class Follower:
         return self._with_receipt()
 
     def _stream(self) -> bool:
-        """Read one stream to its end; whether it said anything. A dropped one is no error here."""
+        """Read one stream until it ends or drops; whether it said anything."""
         heard = False
         try:
             with self._platform.stream(f"{self._where}/events", last=self._last) as events:
@@ -149,8 +150,8 @@ class Follower:
                     if self._done():
                         break
         except Unavailable:
-            if not heard:
-                raise
+            # Looking comes next, and says whether the platform is gone or only its stream.
+            return heard
         return heard
 
     def _take(self, event: Event) -> None:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _REMEMBERED = 5000
 # After a dropped stream this many of the last lines are looked through for what was missed.
 _CATCH_UP = 500
+_MOST = 5000  # As the API has it.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 
 
@@ -46,12 +47,18 @@ def logs(
         wanted = {"search": search, "process": process, "source": source}
         if follow:
             return Tail(platform, where, wanted, as_json, bare=bool(build)).run(lines)
-        found = platform.items(where, lines, **wanted)
+        found = tail(platform, where, lines, wanted)
     if as_json:
         return output.as_json(found)
     for line in found:
         output.answer(text_of(line, bare=bool(build)))
     return 0
+
+
+def tail(platform: "Platform", where: str, lines: int, wanted: Mapping[str, str | None]) -> list[Any]:
+    """The last lines, oldest first; as many as the API gives at once."""
+    found: list[Any] = platform.get(where, limit=min(max(lines, 1), _MOST), **wanted)["items"] if lines > 0 else []
+    return found
 
 
 def text_of(line: Any, bare: bool = False) -> str:
@@ -100,7 +107,7 @@ class Tail:
         """Listen first and look back second, so that nothing falls between."""
         names = {name: value for name, value in self._wanted.items() if name != "search"}
         with self._platform.stream(f"{self._where}/stream", params=names) as events:
-            self._print(self._platform.items(self._where, lines, **self._wanted))
+            self._print(tail(self._platform, self._where, lines, self._wanted))
             for event in events:
                 if isinstance(event.data, dict) and "text" in event.data:
                     self._print([event.data])

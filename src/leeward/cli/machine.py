@@ -16,10 +16,9 @@ def up(*, as_json: Json = False) -> int:
     May be called again at any time: it starts what is missing and returns
     once all is ready.
     """
-    from leeward import settings
-    from leeward.cli.here import daemon
+    from leeward import daemon, settings
 
-    done = daemon().machine_up(settings.load(), output.say)
+    done = daemon.machine_up(settings.load(), output.say)
     if as_json:
         return output.as_json({"url": done.url, "dashboard": done.dashboard, "token_file": str(done.token_file)})
     return output.pairs([("url", done.url), ("dashboard", done.dashboard), ("token file", done.token_file)])
@@ -36,10 +35,9 @@ def down(
 
     The apps stop too. What was deployed is kept, unless --purge is given.
     """
-    from leeward import settings
-    from leeward.cli.here import daemon
+    from leeward import daemon, settings
 
-    daemon().machine_down(settings.load(), purge, output.say)
+    daemon.machine_down(settings.load(), purge, output.say)
     if as_json:
         return output.as_json({"down": True, "purged": purge})
     output.answer("the platform is down" + (", and nothing is left of it" if purge else ""))
@@ -51,12 +49,11 @@ def doctor(*, as_json: Json = False) -> int:
 
     Exit code 1 when something is.
     """
-    from leeward import settings
-    from leeward.cli.here import daemon
+    from leeward import daemon, settings
 
-    found = daemon().machine_doctor(settings.load())
+    found = daemon.machine_doctor(settings.load())
     if as_json:
-        output.as_json([{"name": f.name, "ok": f.ok, "text": f.text, "hint": f.hint} for f in found])
+        output.as_json([finding.as_dict() for finding in found])
     else:
         for finding in found:
             output.answer(f"{'ok ' if finding.ok else 'BAD'}  {finding.name}: {finding.text}")
@@ -93,10 +90,9 @@ def status(*, as_json: Json = False) -> int:
 
 def serve() -> None:
     """Run the control plane in the foreground."""
-    from leeward import settings
-    from leeward.cli.here import daemon
+    from leeward import daemon, settings
 
-    daemon().serve(settings.load())
+    daemon.serve(settings.load())
 
 
 def _free(found: Any, free: str, total: str) -> str:

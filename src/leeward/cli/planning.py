@@ -34,9 +34,9 @@ def plan(
     if not path.is_dir():
         raise Invalid(f"'{path}' is not a directory", hint="name the directory of the app")
     variables = assigned(env or ())
-    from leeward.cli.here import daemon
+    from leeward import daemon
 
-    found = daemon().plan_here(path, app, variables)
+    found = daemon.plan_here(path, app, variables)
     if as_json:
         return output.as_json(found.as_dict())
     if dockerfile:
