@@ -1,0 +1,174 @@
+"""Builds images with BuildKit, within bounds."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from leeward.builders import context
+from leeward.builders.bases import Bases, tags
+from leeward.builders.failures import explain
+from leeward.builders.limits import Cgroup
+from leeward.builders.masking import Masker
+from leeward.builders.process import output, run
+from leeward.builders.progress import Progress
+from leeward.builders.recipes import flavour_of
+from leeward.builders.sink import Sink
+from leeward.builders.upstream import Upstream
+from leeward.builders.watch import Watch
+from leeward.errors import BuildFailed
+from leeward.model.app import AppSpec
+from leeward.model.build import BuildPlan
+from leeward.ports import BuildJob, Built, Say
+from leeward.settings import Settings
+
+_HOST_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY")
+
+
+class BuildkitBuilder:
+    """The port Builder, by the docker client and the BuildKit inside dockerd."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._docker = (str(settings.docker_command), "--host", f"unix://{settings.docker_socket}")
+        self._slots = asyncio.Semaphore(settings.builds)
+        self._cgroup = Cgroup(settings)
+        self._data_root: Path | None = None
+        self.bases = Bases(settings)
+        self._upstream = Upstream(self._docker)
+
+    def plan(self, tree: Path, spec: AppSpec, env: Mapping[str, str], versions: Mapping[str, str]) -> BuildPlan:
+        """Decide how to build. Reads files only. Raises PlanFailed."""
+        from leeward.builders.plan import plan
+
+        return plan(tree, spec, env, versions, tags())
+
+    async def build(self, job: BuildJob, say: Say) -> Built:
+        """Build within the bounds; cancelling the task ends the build and all its processes. Raises BuildFailed."""
+        if self._slots.locked():
+            say(f"waiting for a build slot ({self._settings.builds} at once)")
+        async with self._slots:
+            with self._work(job) as work:
+                return await self._build(job, work, say)
+
+    async def _build(self, job: BuildJob, work: Path, say: Say) -> Built:
+        flavours = [flavour for image in job.plan.bases if (flavour := flavour_of(image))]
+        text = job.plan.dockerfile
+        if job.plan.strategy == "dockerfile":
+            rewritten = await self._upstream.replace(text, job.plan.args)
+            text = rewritten.text
+            flavours += rewritten.flavours
+            for note in rewritten.notes:
+                say(f"note: {note}")
+        await self.bases.ensure(flavours, say)
+        (work / "Dockerfile").write_text(text)
+        if job.plan.dockerignore:
+            (work / "Dockerfile.dockerignore").write_text("\n".join(job.plan.dockerignore) + "\n")
+        folder = context.inside(job.tree, job.plan.context)
+        await asyncio.to_thread(context.settle, folder)
+        progress = await self._run(job, folder, work, say)
+        id = (work / "iid").read_text().strip()
+        size = await self._size(id)
+        return Built(id, size, cached=not progress.ran)
+
+    async def _run(self, job: BuildJob, folder: Path, work: Path, say: Say) -> Progress:
+        await asyncio.to_thread(self._cgroup.apply)
+        marker = f"leeward-build-{secrets.token_hex(8)}.invalid"
+        watch = Watch(self._settings, self._cgroup, await self._root(), marker)
+        progress, masker = Progress(), Masker(job.env.values())
+        sink = Sink(progress, say)
+        argv = (*self._docker, "build", *self._arguments(job, work, marker), str(folder))
+        env = {"PATH": os.defpath, "HOME": str(work), "DOCKER_BUILDKIT": "1", "LC_ALL": "C.UTF-8"}
+        client = asyncio.create_task(run(argv, sink.line, env=env, masker=masker))
+        watching = asyncio.create_task(watch.run())
+        try:
+            async with asyncio.timeout(self._settings.build_timeout_s):
+                await asyncio.wait({client, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                watching.result()
+            code = client.result()
+        except TimeoutError as error:
+            raise BuildFailed(
+                f"the build took longer than {self._settings.build_timeout_s} s",
+                hint="look for a step that waits for input; LEEWARD_BUILD_TIMEOUT_S sets the bound",
+                code="build-timeout",
+            ) from error
+        finally:
+            await asyncio.shield(_finish(client, watching, watch))
+        if code:
+            raise self._failure(progress, watch, masker)
+        return progress
+
+    def _failure(self, progress: Progress, watch: Watch, masker: Masker) -> BuildFailed:
+        if watch.out_of_memory("\n".join((*progress.output, progress.error))):
+            return BuildFailed(
+                f"the build used more than {self._settings.build_memory_mib} MiB of memory",
+                hint="build with fewer jobs at once, or set LEEWARD_BUILD_MEMORY_MIB higher",
+                code="build-memory",
+            )
+        message, hint = explain(progress.step, progress.output, progress.error)
+        return BuildFailed(masker.text(message), hint=hint)
+
+    def _arguments(self, job: BuildJob, work: Path, marker: str) -> Iterator[str]:
+        yield from ("--progress=plain", f"--file={work / 'Dockerfile'}", f"--iidfile={work / 'iid'}")
+        labels = {"home": str(self._settings.home), "app": job.app, "deploy": job.key}
+        yield from (f"--label=leeward.{key}={value}" for key, value in labels.items())
+        if job.plan.target:
+            yield f"--target={job.plan.target}"
+        yield from (f"--build-arg={key}={value}" for key, value in sorted(job.plan.args.items()))
+        # The proxy variables reach every step and are no part of a step's cache key: the marker names our steps.
+        yield from (f"--build-arg={name}={os.environ[name]}" for name in _PROXIES if name in os.environ)
+        yield f"--build-arg=NO_PROXY={','.join(filter(None, (os.environ.get('NO_PROXY', ''), marker)))}"
+        yield from (f"--secret=id={path.name},src={path}" for path in sorted((work / "secrets").iterdir()))
+
+    @contextlib.contextmanager
+    def _work(self, job: BuildJob) -> Iterator[Path]:
+        """A private folder with the Dockerfile and the secrets as files; gone afterwards."""
+        self._settings.run_dir.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix="build-", dir=self._settings.run_dir))
+        try:
+            folder = work / "secrets"
+            folder.mkdir(mode=0o700)
+            for name, value in self._secrets(job).items():
+                path = folder / name
+                path.touch(0o600)
+                path.write_bytes(value)
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _secrets(self, job: BuildJob) -> Mapping[str, bytes]:
+        found = {name: job.env[name].encode() for name in job.plan.build_secrets if name in job.env}
+        bundle = self._settings.build_ca or _HOST_BUNDLE
+        if bundle.is_file():
+            found["leeward_ca"] = bundle.read_bytes()
+        if self._settings.build_pip_index:
+            found["leeward_pip_index"] = self._settings.build_pip_index.encode()
+        if self._settings.build_npm_registry:
+            found["leeward_npm_registry"] = self._settings.build_npm_registry.encode()
+        return found
+
+    async def _size(self, id: str) -> int:
+        code, text = await output((*self._docker, "image", "inspect", "--format", "{{.Size}}", id))
+        return int(text) if code == 0 and text.strip().isdigit() else 0
+
+    async def _root(self) -> Path:
+        if self._data_root is None:
+            code, text = await output((*self._docker, "info", "--format", "{{.DockerRootDir}}"))
+            if code:
+                raise BuildFailed("dockerd does not answer", hint="run `lee doctor`")
+            self._data_root = Path(text.strip())
+        return self._data_root
+
+
+async def _finish(client: asyncio.Task[int], watching: asyncio.Task[None], watch: Watch) -> None:
+    """End what still runs: the client (which cancels the build), then whatever the build left behind."""
+    for task in (watching, client):
+        task.cancel()
+    await asyncio.gather(client, watching, return_exceptions=True)
+    await watch.end()

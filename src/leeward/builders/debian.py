@@ -1,0 +1,98 @@
+"""The command that makes a root file system from signed Debian packages. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Every file newer than this gets this time, so that the same packages give the same bytes (2026-01-01).
+EPOCH = 1_767_225_600
+_SUITES = frozenset({"bullseye", "bookworm", "trixie", "forky", "sid"})
+_ONE_LINE = re.compile(r"^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+(.+)$")
+_OPTIONS = (
+    '--aptopt=APT::Install-Recommends "false"',
+    '--aptopt=Acquire::Languages "none"',
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+    "--dpkgopt=path-exclude=/usr/share/info/*",
+    "--dpkgopt=path-exclude=/usr/share/lintian/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrors:
+    """Where Debian packages come from: the archive, and the security archive ('' when there is none)."""
+
+    archive: str
+    security: str = ""
+
+    def lines(self, suite: str) -> tuple[str, ...]:
+        """The lines of a sources.list for a suite."""
+        security = (f"deb {self.security} {suite}-security main",) if self.security and suite != "sid" else ()
+        return (f"deb {self.archive} {suite} main", *security)
+
+
+def parse_sources(texts: Iterable[str]) -> Mirrors | None:
+    """Read the Debian mirrors that apt uses, in either format; None when it uses none (another distribution)."""
+    archive = security = ""
+    for uri, suite, components in (entry for text in texts for entry in _entries(text)):
+        if "main" not in components:
+            continue
+        if suite in _SUITES:
+            archive = archive or uri
+        elif suite.removesuffix("-security") in _SUITES:
+            security = security or uri
+    return Mirrors(archive, security) if archive else None
+
+
+def mirrors_of(uri: str) -> Mirrors:
+    """The mirrors that one address of an operator's own mirror means."""
+    uri = uri.rstrip("/")
+    return Mirrors(uri, f"{uri}-security" if uri.endswith("/debian") else "")
+
+
+def bootstrap(
+    suite: str, packages: Sequence[str], hooks: Sequence[str], mirrors: Mirrors | None, target: Path
+) -> tuple[str, ...]:
+    """The command that writes the tar `target`; without mirrors the tool's own default is used."""
+    return (
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=apt",
+        "--format=tar",
+        f"--include={','.join(sorted(packages))}",
+        *_OPTIONS,
+        *(f"--customize-hook={hook}" for hook in hooks),
+        suite,
+        str(target),
+        *(mirrors.lines(suite) if mirrors else ()),
+    )
+
+
+def _entries(text: str) -> Iterable[tuple[str, str, Sequence[str]]]:
+    for line in text.splitlines():
+        if match := _ONE_LINE.match(line.strip()):
+            yield match[1], match[2], match[3].split()
+    for stanza in re.split(r"\n\s*\n", text):
+        fields = _fields(stanza)
+        if "deb" in fields.get("types", "").split() and fields.get("enabled", "yes").lower() != "no":
+            for uri in fields.get("uris", "").split():
+                for suite in fields.get("suites", "").split():
+                    yield uri, suite, fields.get("components", "").split()
+
+
+def _fields(stanza: str) -> Mapping[str, str]:
+    fields: dict[str, str] = {}
+    last = ""
+    for line in stanza.splitlines():
+        if line.startswith("#"):
+            continue
+        if line[:1].isspace() and last:
+            fields[last] += " " + line.strip()
+        elif ":" in line:
+            key, _, value = line.partition(":")
+            last = key.strip().lower()
+            fields[last] = value.strip()
+    return fields

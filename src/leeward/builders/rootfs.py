@@ -1,0 +1,102 @@
+"""The few files of our own in a base image. Pure."""
+
+from collections.abc import Mapping
+
+WITH_CA = """#!/bin/sh
+# Run a command that trusts the platform's certificates and uses its package indexes; both are mounted as build
+# secrets, so nothing of them stays in the image. Other mounted secrets become variables of the command.
+ca=/run/secrets/leeward_ca
+if [ -r "$ca" ]; then
+    export SSL_CERT_FILE="$ca" PIP_CERT="$ca" REQUESTS_CA_BUNDLE="$ca" CURL_CA_BUNDLE="$ca" GIT_SSL_CAINFO="$ca"
+    export NODE_EXTRA_CA_CERTS="$ca" APT_CONFIG=/usr/local/share/leeward/apt-ca.conf
+fi
+index=/run/secrets/leeward_pip_index
+if [ -r "$index" ]; then
+    UV_DEFAULT_INDEX=$(cat "$index")
+    PIP_INDEX_URL=$UV_DEFAULT_INDEX
+    export UV_DEFAULT_INDEX PIP_INDEX_URL
+fi
+registry=/run/secrets/leeward_npm_registry
+if [ -r "$registry" ]; then
+    NPM_CONFIG_REGISTRY=$(cat "$registry")
+    YARN_NPM_REGISTRY_SERVER=$NPM_CONFIG_REGISTRY
+    export NPM_CONFIG_REGISTRY YARN_NPM_REGISTRY_SERVER
+fi
+for file in /run/secrets/*; do
+    name=${file##*/}
+    case $name in
+    leeward_* | [0-9]* | *[!A-Za-z0-9_]*) ;;
+    *) [ -r "$file" ] && export "$name=$(cat "$file")" ;;
+    esac
+done
+exec "$@"
+"""
+
+# What the public image `nginx` serves by default, for Dockerfiles that build on it.
+NGINX_DEFAULT = """server {
+    listen 80;
+    root /usr/share/nginx/html;
+    index index.html index.htm;
+}
+"""
+
+APT_CA = """Acquire::https::CaInfo "/run/secrets/leeward_ca";
+APT::Sandbox::User "root";
+"""
+
+# Runs on this machine with the new root as its argument, as the last step of the bootstrap.
+FINISH = """#!/bin/sh
+set -eu
+root=$1
+echo 'app:x:1000:1000::/home/app:/usr/sbin/nologin' >>"$root/etc/passwd"
+echo 'app:x:1000:' >>"$root/etc/group"
+echo 'app:*:20000:0:99999:7:::' >>"$root/etc/shadow"
+mkdir -p "$root/home/app" "$root/app"
+chown 1000:1000 "$root/home/app" "$root/app"
+for python in "$root"/usr/lib/python3.[0-9]*; do
+    [ -d "$python" ] || continue
+    rm -f "$python/EXTERNALLY-MANAGED"
+    version=${python##*/}
+    mkdir -p "$root/usr/local/lib/$version/dist-packages"
+    [ -e "$root/usr/local/lib/$version/site-packages" ] ||
+        ln -s dist-packages "$root/usr/local/lib/$version/site-packages"
+done
+for tool in uv uvx; do
+    # Where the public image of uv has them.
+    if [ -f "$root/usr/local/bin/$tool" ]; then ln "$root/usr/local/bin/$tool" "$root/$tool"; fi
+done
+if [ -d "$root/etc/nginx" ]; then
+    rm -f "$root"/etc/nginx/sites-enabled/*
+    mkdir -p "$root/usr/share/nginx/html"
+    sed -i -e 's|error_log .*|error_log stderr;|' -e 's|access_log .*|access_log off;|' "$root/etc/nginx/nginx.conf"
+fi
+rm -rf "$root"/var/log/* "$root"/var/cache/debconf/*-old "$root"/var/lib/dpkg/*-old
+rm -f "$root"/etc/*- "$root/etc/machine-id"
+mkdir -p "$root/var/log/apt" "$root/var/log/nginx"
+: >"$root/etc/hostname"
+"""
+
+
+def files(flavour: str) -> Mapping[str, tuple[int, str]]:
+    """Mode and text of each file, by its path below the root."""
+    common = {
+        "usr/local/bin/with-ca": (0o755, WITH_CA),
+        "usr/local/share/leeward/apt-ca.conf": (0o644, APT_CA),
+    }
+    if flavour != "static":
+        return common
+    return {
+        **common,
+        "etc/nginx/conf.d/default.conf": (0o644, NGINX_DEFAULT),
+    }
+
+
+def config_changes(flavour: str) -> tuple[str, ...]:
+    """What an import sets beside the files, as Dockerfile instructions."""
+    return (
+        "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "ENV LANG=C.UTF-8",
+        "WORKDIR /app",
+        f"LABEL leeward.base={flavour}",
+        'CMD ["/bin/sh"]',
+    )

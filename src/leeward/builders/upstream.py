@@ -1,0 +1,64 @@
+"""Decides which base images of a user's Dockerfile can be had, and replaces the others by ours."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from leeward.builders import mirror
+from leeward.builders.process import output
+from leeward.builders.recipes import RECIPES
+from leeward.errors import BuildFailed
+
+_WAIT_S = 3.0
+_REMEMBER_S = 300.0
+
+
+class Upstream:
+    """What this machine's engine has, and which registries it reaches."""
+
+    def __init__(self, docker: tuple[str, ...]) -> None:
+        self._docker = docker
+        self._reached: dict[str, tuple[float, bool]] = {}
+
+    async def replace(self, dockerfile: str, args: Mapping[str, str]) -> mirror.Rewritten:
+        """The Dockerfile on images that can be had. Raises BuildFailed that names those that cannot."""
+        names = mirror.images(dockerfile, args)
+        absent = [name for name in names if not await self._can_be_had(name)]
+        if not absent:
+            return mirror.Rewritten(dockerfile, (), ())
+        unknown = [name for name in absent if mirror.substitute(name) is None]
+        if unknown:
+            raise BuildFailed(
+                f"the base image '{unknown[0]}' is not on this machine and its registry cannot be reached",
+                hint="see that this machine reaches the registry, or build on python, node, nginx or debian: "
+                "those are made here",
+            )
+        return mirror.rewrite(dockerfile, args, absent, lambda flavour: RECIPES[flavour].image)
+
+    async def _can_be_had(self, image: str) -> bool:
+        code, _ = await output((*self._docker, "image", "inspect", "--format", "{{.Id}}", image))
+        return code == 0 or await self._reaches(await self._host(image))
+
+    async def _host(self, image: str) -> str:
+        first = image.partition("/")[0]
+        if "/" in image and ("." in first or ":" in first or first == "localhost"):
+            return first
+        # The engine's own default registry.
+        _, text = await output((*self._docker, "info", "--format", "{{.IndexServerAddress}}"))
+        return urlsplit(text.strip()).netloc
+
+    async def _reaches(self, host: str) -> bool:
+        known = self._reached.get(host)
+        if known and time.monotonic() - known[0] < _REMEMBER_S:
+            return known[1]
+        name, _, port = host.partition(":")
+        reached = False
+        with contextlib.suppress(OSError, TimeoutError, UnicodeError):
+            async with asyncio.timeout(_WAIT_S):
+                _, writer = await asyncio.open_connection(name, int(port or 443))
+                writer.close()
+                reached = True
+        self._reached[host] = (time.monotonic(), reached)
+        return reached
