@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
-
-from leeward.edges.embedded.agent import EmbeddedEdge
 from tests.contracts.edge import EdgeContract
 from tests.edge_stage import RealEdge, app, why_not
+
+from leeward.edges.embedded.agent import EmbeddedEdge
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
 
