@@ -12,7 +12,7 @@ from pathlib import Path
 
 from leeward.engines.local import firewall
 from leeward.engines.local.container import GRACE_S, HOME, INSTANCE, Container, name_of, render
-from leeward.engines.local.dockerd import Dockerd
+from leeward.engines.local.dockerd import REFUSED, Dockerd
 from leeward.engines.local.follow import Follower
 from leeward.engines.local.loop import Tasks
 from leeward.engines.local.network import (
@@ -122,6 +122,7 @@ class Deeds:
             return
         self._sight.stopping.add(container.name)
         self._sight.changed(container.app)
+        self._tasks.cancel("health", container.id)
         self._tasks.start("stop", container.id, lambda: self._end(container))
 
     async def _end(self, container: Container) -> None:
@@ -157,6 +158,11 @@ class Deeds:
         try:
             await self._dockerd.ask("POST", f"containers/{container.id}/update", {"NanoCpus": millicpu * 1_000_000})
         except (NotFound, Conflict):
+            return
+        except Unavailable as error:
+            if error.code != REFUSED:
+                raise
+            # It has just ended; when it runs again, the next look lowers it.
             return
         self._sight.unboosted(container)
 

@@ -70,7 +70,7 @@ class Dockerd:
             # No limit: each log follower holds a connection.
             connector = aiohttp.UnixConnector(path=str(self._socket), limit=0)
             session = aiohttp.ClientSession(connector=connector)
-            self._client = aiodocker.Docker(url=f"unix://{self._socket}", connector=connector, session=session)
+            self._client = aiodocker.Docker(url="unix://localhost", connector=connector, session=session)
         return self._client
 
 

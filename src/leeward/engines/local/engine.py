@@ -74,7 +74,7 @@ class LocalEngine:
 
     async def _lower(self) -> None:
         containers = self._sight.instances()
-        seen = tuple(self._sight.shown(c) for c in containers if c.boosted)
+        seen = tuple(self._sight.shown(c) for c in containers if c.boosted and c.running)
         for step in lowered(seen, self._now(), self._settings.boost_s):
             await self._do(step, None)
 

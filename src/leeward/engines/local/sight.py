@@ -67,13 +67,13 @@ class Sight:
 
             async def look(id: str) -> None:
                 async with limit:
-                    await self.look(id)
+                    await self.look(id, listed=True)
 
             await asyncio.gather(*(look(id) for id in here))
             self._listed_at = self._now()
 
-    async def look(self, id: str) -> Container | None:
-        """Look at one container now; None when it is gone."""
+    async def look(self, id: str, *, listed: bool = False) -> Container | None:
+        """Look at one container now; None when it is gone. A full list (`listed`) also finds exits that were missed."""
         try:
             shown: Mapping[str, Any] = await self._dockerd.ask("GET", f"containers/{id}/json")
         except NotFound:
@@ -84,21 +84,25 @@ class Sight:
             return None
         project = labels.get("leeward.project", "")
         seen = parse(shown, network_name(self._home, project), names_name(self._home, project))
-        self._take(seen)
+        self._take(seen, listed)
         return seen
 
-    def _take(self, seen: Container) -> None:
+    def _take(self, seen: Container, listed: bool = False) -> None:
         before = self.containers.get(seen.id)
         shown = self.shown(before) if before is not None else None
         self.containers[seen.id] = seen
         known = self.verdicts.get(seen.id)
         if known is None:
             known = verdicts.first(seen)
-            if seen.status == "restarting":
+            if seen.status == "restarting" and seen.name not in self.fresh:
                 known = verdicts.exited(seen, code=seen.exit_code, oom=seen.oom_killed, ran_s=_ran_s(seen), lines=[])
             self.verdicts[seen.id] = known
-        elif before is not None and seen.restarts > before.restarts and known.state is not InstanceState.CRASHED:
-            # Nobody told us: the event was missed.
+        elif (
+            listed
+            and before is not None
+            and seen.restarts > before.restarts
+            and known.state is not InstanceState.CRASHED
+        ):
             self.verdicts[seen.id] = Verdict(
                 InstanceState.CRASHED, reason="ended and was started again", hint=f"see `lee logs {seen.app}`"
             )
@@ -155,7 +159,10 @@ class Sight:
             return InstanceState.DRAINING
         if container.running or container.name in self.restarting:
             return verdict.state
-        return InstanceState.STARTING if container.status == "created" else InstanceState.CRASHED
+        if container.ended:
+            return InstanceState.CRASHED
+        # An exit is told with its reason, as soon as that is known.
+        return InstanceState.UNHEALTHY if verdict.state is InstanceState.READY else verdict.state
 
     def of(self, app: str) -> tuple[Container, ...]:
         """The instances' containers of an app."""

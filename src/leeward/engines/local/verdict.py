@@ -13,6 +13,7 @@ RESTART_AFTER = 3
 # While nothing listens yet, asking costs one refused packet: look often, so that a fast start is seen at once.
 _EAGER_S = 0.1
 _EAGER_FOR_S = 20.0
+_AT_ONCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,14 @@ def _why(container: Container, code: int, oom: bool, ran_s: float, lines: list[s
         return f"its command was not found{last}", f"check the command of '{container.process}'; {logs}"
     if code == 126:
         return f"its command could not be executed{last}", "check that the file is executable and made for this machine"
+    # No seconds in the sentence: the same failure must read the same each time.
+    verb = "exits at once" if ran_s < _AT_ONCE_S else "exited"
     if code == 0:
-        return f"ended by itself with code 0 after {ran_s:.1f} s{last}", f"a process must go on running; {shown}"
+        return f"{verb} with code 0{last}", f"a process must go on running; {shown}"
     if code > 128:
         signal = {134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}.get(code, f"signal {code - 128}")
-        return f"was ended by {signal} (code {code}) after {ran_s:.1f} s{last}", shown
-    return f"exited with code {code} after {ran_s:.1f} s{last}", shown
+        return f"was ended by {signal} (code {code}){last}", shown
+    return f"{verb} with code {code}{last}", shown
 
 
 def _short(line: str) -> str:

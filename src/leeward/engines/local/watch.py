@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,16 @@ _OOM_LATE_S = 3.0
 _SIGKILL = 137
 
 
+@dataclass(frozen=True, slots=True)
+class _Exit:
+    """The last end of a container's process."""
+
+    at: float
+    code: int
+    ran_s: float
+    lines: list[str]
+
+
 class Watch:
     """Keeps one task for the health and one for the log of each running instance."""
 
@@ -44,7 +55,7 @@ class Watch:
         self._tasks = tasks
         self._now = now
         self._ooms: dict[str, float] = {}
-        self._exits: dict[str, tuple[float, int, float, list[str]]] = {}
+        self._exits: dict[str, _Exit] = {}
         self.on = False
         """Whether the daemon runs us; otherwise nothing is followed."""
 
@@ -59,9 +70,9 @@ class Watch:
             return
         if not self.on or current.role != INSTANCE:
             return
-        if not current.running:
+        if current.name in self._sight.stopping or not current.running:
             self._tasks.cancel("health", current.id)
-        elif current.name not in self._sight.stopping:
+        else:
             self._tasks.start("health", current.id, lambda: self._check(current.id))
             again = lambda: self._again(current.id)  # noqa: E731
             self._tasks.start("log", current.id, lambda: self._follower.follow(current), again)
@@ -99,7 +110,7 @@ class Watch:
             case "die":
                 await self._died(id, int(event["Actor"]["Attributes"].get("exitCode", 0)), event["timeNano"] / 1e9)
             case "oom":
-                self._ooms[id] = self._now()
+                self._ooms[id] = event["timeNano"] / 1e9
                 self._blame_memory(id)
             case "start" | "destroy" | "update" | "restart" | "pause" | "unpause":
                 await self._sight.look(id)
@@ -111,12 +122,12 @@ class Watch:
             return
         if container.name in self._sight.stopping or container.name in self._sight.restarting:
             return
-        # By now it may run again, with a new start time.
-        started = before.started_at if before is not None and before.started_at else container.created_at
-        started = started if started <= at else container.created_at
-        lines = await self._last_lines(container, started)
-        self._exits[id] = (self._now(), code, at - started, lines)
-        oom = container.oom_killed or (code == _SIGKILL and self._now() - self._ooms.get(id, 0.0) < _OOM_LATE_S)
+        # By now it may run again. What Docker says of the start is later than what was printed first.
+        since = self._exits[id].at if id in self._exits else container.created_at
+        lines = await self._last_lines(container, since)
+        started = before.started_at if before is not None and since - 1 < before.started_at < at else since
+        self._exits[id] = _Exit(at, code, at - started, lines)
+        oom = container.oom_killed or (code == _SIGKILL and abs(at - self._ooms.get(id, 0.0)) < _OOM_LATE_S)
         self._judge_exit(container, oom)
 
     async def _last_lines(self, container: Container, since: float) -> list[str]:
@@ -126,14 +137,19 @@ class Watch:
             return []
 
     def _blame_memory(self, id: str) -> None:
-        container = self._sight.containers.get(id)
-        at, code, _, _ = self._exits.get(id, (0.0, 0, 0.0, []))
-        if container is not None and code == _SIGKILL and self._now() - at < _OOM_LATE_S:
+        """The kernel's word came after the exit."""
+        container, known = self._sight.containers.get(id), self._exits.get(id)
+        if container is None or known is None or known.code != _SIGKILL:
+            return
+        if abs(self._ooms[id] - known.at) < _OOM_LATE_S:
             self._judge_exit(container, True)
 
     def _judge_exit(self, container: Container, oom: bool) -> None:
-        _, code, ran_s, lines = self._exits[container.id]
-        self._sight.judge(container.id, verdicts.exited(container, code=code, oom=oom, ran_s=ran_s, lines=lines))
+        known = self._exits[container.id]
+        self._sight.judge(
+            container.id,
+            verdicts.exited(container, code=known.code, oom=oom, ran_s=known.ran_s, lines=known.lines),
+        )
 
     # --- health -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,25 @@
+"""The engine on Docker keeps the contract."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.engine import EngineContract
+from tests.contracts.tiny import Machine, machine, needs_docker
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One platform for all tests, so that its networks are made once."""
+    needs_docker()
+    path = tmp_path_factory.mktemp("home")
+    yield path
+    Machine(path).clean()
+
+
+class TestLocalEngine(EngineContract):
+    @pytest.fixture
+    async def world(self, home: Path) -> AsyncIterator[Machine]:
+        async with machine(home, keep_networks=True) as made:
+            yield made
