@@ -64,12 +64,13 @@ class GitHttp:
         if path == "/git-receive-pack":
             await self._make_room(app, repository)
         self._busy[app] += 1
+        exchange = None
         try:
             process = await self._spawn(repository, method, path, query, headers)
-        except BaseException:
-            self._busy[app] -= 1
-            raise
-        exchange = _Exchange(process, body, limit, lambda: self._end(app, repository))
+            exchange = _Exchange(process, body, limit, lambda: self._end(app, repository))
+        finally:
+            if exchange is None:
+                self._busy[app] -= 1
         return await exchange.answer()
 
     async def heads(self, app: str) -> Mapping[str, str]:
@@ -171,11 +172,13 @@ class _Exchange:
 
     async def answer(self) -> GitAnswer:
         """Status and headers, and the body as a stream."""
+        headed = False
         try:
             status, headers = await self._head()
-        except BaseException:
-            self._kill()
-            raise
+            headed = True
+        finally:
+            if not headed:
+                self._kill()
         return GitAnswer(status, headers, self._body())
 
     async def _watch(self) -> None:
@@ -192,22 +195,22 @@ class _Exchange:
         stdin = self._process.stdin
         assert stdin is not None
         size = 0
+        whole = False
         try:
             async for chunk in body:
                 size += len(chunk)
                 if size > self._limit + MIB:
-                    self._kill()
                     return
                 stdin.write(chunk)
                 await stdin.drain()
+            whole = True
         except ConnectionError:
             # The backend has seen enough (a refused push); what it says is in its answer.
-            return
-        except BaseException:
-            # The client went away in the middle: the backend must not take a part for the whole.
-            self._kill()
-            raise
+            whole = True
         finally:
+            # The client went away in the middle: the backend must not take a part for the whole.
+            if not whole:
+                self._kill()
             stdin.close()
 
     async def _head(self) -> tuple[int, tuple[tuple[str, str], ...]]:
