@@ -12,6 +12,7 @@ from pathlib import Path
 
 from argon2 import PasswordHasher
 
+from leeward.errors import Unavailable
 from leeward.fakes.engine import FakeEngine
 from leeward.model.access import Caller, Scope
 from leeward.model.app import AppSpec, ProcessSpec
@@ -41,6 +42,22 @@ class Clock:
 
     def go(self, seconds: float) -> None:
         self.at += timedelta(seconds=seconds)
+
+
+class StageEngine(FakeEngine):
+    """Counts the looks, and can be away."""
+
+    looks = 0
+    away = False
+
+    async def observe(self, app: str) -> Observed:
+        self.looks += 1
+        return await super().observe(app)
+
+    async def apps(self) -> frozenset[str]:
+        if self.away:
+            raise Unavailable("dockerd does not answer")
+        return await super().apps()
 
 
 class TwinEdge:
@@ -99,7 +116,7 @@ class Stage:
     services: Services
     stores: Stores
     clock: Clock
-    engine: FakeEngine
+    engine: StageEngine
     uploads: TwinUploads
     gits: TwinGits
     settings: Settings
@@ -107,8 +124,7 @@ class Stage:
 
     async def live(self, name: str, spec: AppSpec | None = None, **processes: str | None) -> int:
         """Do what the loops do: make the newest deploy of an app live with a new release."""
-        app = await self.stores.apps.find(name)
-        if app is None:
+        if not (await self.stores.deploys.active()):
             await self.services.deploys.deploy(DEPLOYER, name, GIT)
         deploy = (await self.stores.deploys.list(name, limit=1)).items[0]
         spec = spec or AppSpec(processes={key: ProcessSpec() for key in processes or {"web": None}})
@@ -169,7 +185,7 @@ async def stage(home: Path) -> AsyncIterator[Stage]:
     settings = Settings(home=home, logs_mib=4, domain="lee.test", upload_max_mib=1)
     await _opened_before(home, settings, clock)
     async with await open_stores(settings, clock) as stores:
-        engine, uploads, gits = FakeEngine(clock), TwinUploads(), TwinGits()
+        engine, uploads, gits = StageEngine(clock), TwinUploads(), TwinGits()
 
         def poke(topic: str) -> None:
             pokes.append(topic)
