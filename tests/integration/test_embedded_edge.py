@@ -384,13 +384,16 @@ async def test_a_slow_upload_ends_on_the_route_that_it_began_with(real: RealEdge
         assert load.done >= 12
 
 
-async def test_a_request_that_began_before_its_app_was_dropped_ends_well(real: RealEdge, a: App) -> None:
-    await real.edge.put(shop(a.peer))
+@pytest.mark.parametrize("firewall", ["off", "block"])
+async def test_a_request_that_began_before_its_app_was_dropped_ends_well(
+    real: RealEdge, a: App, firewall: str
+) -> None:
+    await real.edge.put(shop(a.peer, firewall=firewall))
     upload = await real.open(HOST)
-    upload.send_head(HOST, "/upload", "POST", Content_Length="10")
+    upload.send_head(HOST, "/upload", "POST", Content_Length="10", User_Agent="test", Accept="*/*")
     upload.writer.write(b"12345")
-    slow = asyncio.create_task(real.ask(HOST, "/slow"))
-    await until(lambda: len(a.asked) == 2)
+    slow = asyncio.create_task(real.ask(HOST, "/slow", User_Agent="test", Accept="*/*"))
+    await until(lambda: "GET /slow" in a.asked)
 
     await real.edge.drop("shop")
     upload.writer.write(b"12345")
