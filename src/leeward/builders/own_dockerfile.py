@@ -1,7 +1,9 @@
 """Plan a build by the user's own Dockerfile. Pure."""
 
+import json
 import posixpath
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
@@ -39,11 +41,26 @@ def text(view: AppView, spec: AppSpec) -> str:
 
 def start(path: str, content: str) -> Start | None:
     """What the image itself runs, as far as the text tells."""
-    found = None
+    found: dict[str, tuple[str, Evidence]] = {}
     for number, line in enumerate(content.splitlines(), 1):
-        if match := _COMMAND.match(line.strip()):
-            found = Start(match.group(2).strip()[:500], (Evidence(path, number, match.group(1).upper()),))
-    return found
+        if re.match(r"FROM\s", line.strip(), re.I):
+            found.clear()
+        elif match := _COMMAND.match(line.strip()):
+            word = match.group(1).upper()
+            found[word] = (_words(match.group(2)), Evidence(path, number, word))
+    parts = [found[word] for word in ("ENTRYPOINT", "CMD") if word in found]
+    if not parts:
+        return None
+    return Start(" ".join(text for text, _ in parts)[:500], tuple(evidence for _, evidence in parts))
+
+
+def _words(text: str) -> str:
+    """An exec form as one would type it."""
+    try:
+        words = json.loads(text)
+    except (ValueError, RecursionError):
+        return text.strip()
+    return shlex.join(str(word) for word in words) if isinstance(words, list) else text.strip()
 
 
 def secrets(content: str, env: Mapping[str, str]) -> tuple[str, ...]:
@@ -73,6 +90,13 @@ def context(view: AppView, spec: AppSpec) -> str:
             f"build.context '{spec.build.context}' leads out of the source", hint="use a path inside of it"
         )
     return joined
+
+
+def ignore_rules(root: AppView, context: str, path: str) -> tuple[str, ...]:
+    """The rules that docker would read itself: beside the Dockerfile, else at the top of the context."""
+    view = root.at(context)
+    name = view.first(f"{path}.dockerignore", ".dockerignore") if view else None
+    return tuple(line for _, line in view.lines(name)) if view and name else ()
 
 
 def decisions(path: str, target: str | None, args: Iterable[str]) -> Iterator[Decision]:

@@ -97,10 +97,11 @@ def _dockerfile(
 ) -> BuildPlan:
     content, path = own_dockerfile.text(view, spec), spec.build.dockerfile
     said = manifest_lines.read(view, spec.name) or manifest_lines.read(root, spec.name)
-    listed = procfile.read(view)
-    context = Context(view, spec, env, {}, manifest=said)
-    start = given(context, listed)
+    # A Procfile is written for an image that somebody else makes: the user's own image starts as it says itself.
+    listed = procfile.Procfile()
+    start = given(Context(view, spec, env, {}, manifest=said), listed)
     image = own_dockerfile.start(path, content)
+    context = own_dockerfile.context(view, spec)
     running = processes(spec, said, listed, start, None, "dockerfile", "", image)
     return BuildPlan(
         strategy=Strategy.DOCKERFILE.value,
@@ -115,14 +116,14 @@ def _dockerfile(
             *running.decisions,
         ),
         dockerfile=content,
-        context=own_dockerfile.context(view, spec),
-        dockerignore=tuple(line for _, line in view.lines(".dockerignore")),
+        context=context,
+        dockerignore=own_dockerfile.ignore_rules(root, context, path),
         target=spec.build.target,
         args=spec.build.args,
         build_secrets=own_dockerfile.secrets(content, env),
         release_command=running.release,
         read_only=False,
-        diagnostics=(*_truncated(view), *listed.diagnostics, *own_dockerfile.diagnostics(path, content, spec)),
+        diagnostics=(*_truncated(view), *own_dockerfile.diagnostics(path, content, spec)),
     )
 
 
@@ -169,7 +170,7 @@ def _writable(part: Contribution) -> tuple[Decision, ...]:
 def _header(found: Found, part: Contribution, running: Processes) -> tuple[str, ...]:
     tools = " ".join(f"{tool} {version}" for tool, version in sorted(part.versions.items()))
     return (
-        "Written by Leeward's planner; `lee plan --explain` says why. It builds with any docker.",
+        "Written by Leeward's planner; `lee plan --explain` says why. It builds with BuildKit as it is.",
         f"provider: {found.best.provider.name} {tools}".strip(),
         *(f"{decision.topic}: {decision.chose}" for decision in running.decisions),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from leeward.builders.procfile import Procfile
 from leeward.builders.providers.provider import Context, Contribution, Start, bounded
-from leeward.errors import PlanFailed
+from leeward.errors import Invalid, PlanFailed, Problem
 from leeward.model.app import AppSpec
 from leeward.model.build import Decision, Diagnostic, Evidence
 
@@ -51,6 +51,8 @@ def processes(
 ) -> Processes:
     """All processes. Raises PlanFailed when there is nothing to run."""
     workers = _workers(spec, said, listed)
+    if part is not None:
+        _check(spec, workers)
     web, notes = _web(spec, listed, start, part, bool(workers))
     if web is None and not workers and part is not None:
         raise PlanFailed(f"no start command was found for this {provider} app", hint=help, code="no-start-command")
@@ -79,6 +81,17 @@ def _workers(spec: AppSpec, said: Mapping[str, Evidence], listed: Procfile) -> d
             place = said.get(f"processes.{name}.command", Evidence("leeward.yaml", 0, f"processes.{name}.command"))
             found[name] = Start(process.command.strip(), (place,))
     return found
+
+
+def _check(spec: AppSpec, workers: Mapping[str, Start]) -> None:
+    """Only `web` can be found out from the files."""
+    problems = [
+        Problem(f"processes/{name}/command", "is not set, and no Procfile has it", "say how the process is started")
+        for name in sorted(spec.processes)
+        if name != "web" and name not in workers
+    ]
+    if problems:
+        raise Invalid(problems)
 
 
 def _web(

@@ -179,7 +179,7 @@ def _as_server(
     standalone = node_frameworks.standalone(context.view) if "next" in project.all_dependencies and build else None
     modules: Sequence[Stage] = ()
     before: list[Instruction] = [Packages(packages)] if packages else []
-    before += [User("root"), Env(_RUN_ENV)]
+    before.append(Env(_RUN_ENV))
     if standalone and not context.start:
         copies = [
             Copy(("/app/.next/standalone",), "/app", stage="build", owned=True),

@@ -163,7 +163,7 @@ def _plain(view: AppView, files: tuple[str, ...]) -> Iterator[Found]:
         evidence = Evidence(path, 0, "a package that runs")
         yield Found(Start(f"python -m {path.partition('/')[0]}", (evidence,), certain=False))
     known = [path for path in _PLAIN if view.has(path)] + [f"src/{path}" for path in _PLAIN if view.has(f"src/{path}")]
-    alone = [path for path in view.top(".py") if path not in ("setup.py", "conftest.py")]
+    alone = [path for path in view.top(".py") if path not in ("setup.py", "conftest.py", "manage.py")]
     for path in known or (alone if len(alone) == 1 else []):
         yield Found(Start(f"python {_quoted(path)}", (Evidence(path, 0, "a file with a usual name"),), certain=False))
 

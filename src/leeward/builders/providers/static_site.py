@@ -65,7 +65,6 @@ def stage(copies: Sequence[Copy], spa: bool, hashed: str = "") -> Stage:
     """The image of a site: the server's files first, the site last."""
     script = f"/usr/local/bin/{COMMAND}"
     prepare: list[Instruction] = [
-        User("root"),
         Run((write(CONFIG, config(spa, hashed)), write(script, _SCRIPT), f"chmod 755 {script}")),
         Env({"HOME": "/tmp", "PORT": "8080"}),
     ]
