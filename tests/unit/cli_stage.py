@@ -53,7 +53,9 @@ class Talk(BaseHTTPRequestHandler):
         )
         self.server.asked.append(asked)
         say = self.server.routes.get((asked.method, asked.path))
-        answer = say(self, asked) if say else Answer(404, {"code": "not-found", "detail": f"no '{asked.path}'"}, PROBLEM)
+        answer = (
+            say(self, asked) if say else Answer(404, {"code": "not-found", "detail": f"no '{asked.path}'"}, PROBLEM)
+        )
         if answer is not None:
             self.answer(answer)
 

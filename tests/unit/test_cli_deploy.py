@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.cli_stage import LIVE, PROBLEM, Answer, Asked, Stage, Talk, deploy, staged, step
 
 from leeward.cli import follow
 from leeward.cli.deploy import legal
 from leeward.cli.main import main
-from tests.unit.cli_stage import LIVE, PROBLEM, Answer, Asked, Stage, Talk, deploy, staged, step
 
 EVENTS = ("GET", "/v1/deploys/d1/events")
 POLL = ("GET", "/v1/deploys/d1")
@@ -231,9 +231,7 @@ def test_silence_for_too_long_ends_the_waiting_with_3(
     assert "lee apps show shop" in json.loads(capsys.readouterr().out)["error"]["hint"]
 
 
-def test_detach_returns_before_the_deploy_ends(
-    stage: Stage, tree: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_detach_returns_before_the_deploy_ends(stage: Stage, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["deploy", str(tree), "--detach", "--json"])
 
     assert code == 0

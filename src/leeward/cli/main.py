@@ -1,6 +1,7 @@
 """Collect the commands of `lee`, run the one that was asked for, turn failures into exit codes."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -103,11 +104,13 @@ def _usage(error: "CycloptsError", argv: Sequence[str]) -> "LeewardError":
     hint = f"did you mean {hint}" if mark else ""
     message = message.partition(" Available commands: ")[0]
     message = message.rstrip(".").replace('"', "'")
+    message = re.sub(r"^command '.*' parameter (\S+) requires an argument$", r"\1 is missing", message, flags=re.I)
     words = [word for word in argv[:2] if not word.startswith("-")]
     names = {command.name for command in commands.ALL} | set(commands.GROUPS)
     name = next((n for n in (" ".join(words), *words[:1]) if n in names), "")
     hint = hint.partition(" Available commands: ")[0].replace('"', "'") or f"see `lee {name} --help`".replace("  ", " ")
-    return Invalid(message[:1].lower() + message[1:], hint=hint, code="usage")
+    message = message if message[:2].isupper() else message[:1].lower() + message[1:]
+    return Invalid(message, hint=hint, code="usage")
 
 
 def run() -> None:

@@ -8,13 +8,19 @@ from typing import Any
 
 from leeward.errors import Invalid, LeewardError
 
-# What a hostile app could do to a terminal: everything below space but tab, and every escape but colours.
-_UNSAFE = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]")
+# What a hostile app could do to a terminal: everything below space but tab and line end, and every escape sequence
+# but colours.
+_COLOUR = r"\x1b\[[0-9;]*m"
+_UNSAFE = re.compile(
+    _COLOUR + r"|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]"
+)
+_RESET = "\x1b[0m"
 
 
 def safe(text: object) -> str:
     """The text without what moves a cursor or talks to the terminal; colours stay."""
-    return _UNSAFE.sub(lambda found: found[0] if found[0].startswith("\x1b[") else "", str(text))
+    kept = _UNSAFE.sub(lambda found: found[0] if re.fullmatch(_COLOUR, found[0]) else "", str(text))
+    return kept + _RESET if "\x1b" in kept and not kept.endswith(_RESET) else kept
 
 
 def say(text: str) -> None:
@@ -110,7 +116,7 @@ def moment(value: object) -> str:
     """A time of the API in this machine's zone, to the second."""
     from datetime import UTC, datetime
 
-    if not value:
+    if value is None or value == "":
         return ""
     if isinstance(value, int | float):
         at = datetime.fromtimestamp(value, UTC)
