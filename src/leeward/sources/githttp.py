@@ -212,6 +212,8 @@ class _Exchange:
             if not whole:
                 self._kill()
             stdin.close()
+            with contextlib.suppress(ConnectionError):
+                await stdin.wait_closed()
 
     async def _head(self) -> tuple[int, tuple[tuple[str, str], ...]]:
         status = 200
@@ -258,7 +260,7 @@ def _packs(repository: Path) -> tuple[int, int]:
 
 def clear(repository: Path) -> int:
     """Remove what pushes that were killed have left; how many. Only while none is running."""
-    left = [*repository.glob("objects/incoming-*"), *repository.glob("objects/tmp_objdir-*")]
+    left = [*repository.glob("objects/*incoming-*"), *repository.glob("objects/tmp_objdir-*")]
     left += [*repository.glob("objects/pack/tmp_*"), *repository.glob("refs/**/*.lock"), *repository.glob("*.lock")]
     for path in left:
         if path.is_dir():

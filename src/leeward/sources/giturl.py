@@ -138,7 +138,7 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
     ),
     (r"Host key verification failed", "the host key of '{url}' is not known", "add it to root's known_hosts"),
     (
-        r"not our ref|unadvertised object|bad object|no such remote ref [0-9a-f]{{40}}",
+        r"not our ref|unadvertised object|bad object|no such remote ref [0-9a-f]{40}",
         "'{url}' has no commit '{ref}'",
         "push it first",
     ),
@@ -181,14 +181,22 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
         "'{url}' holds an object that is damaged or not allowed",
         "run 'git fsck' in it",
     ),
+    # index-pack says nothing itself when its file grows over the bound.
+    (
+        r"invalid index-pack output",
+        "'{url}' is larger than {limit} MiB",
+        "make the repository smaller, or raise LEEWARD_UPLOAD_MAX_MIB",
+    ),
 )
 
 
 def failure(stderr: str, *, url: str, ref: str, limit_mib: int) -> FetchFailed:
     """What a failed git command means for the user."""
     values = {"url": redacted(url), "ref": ref or "HEAD", "limit": limit_mib}
+    # The URL is the user's own text: it must not decide what the complaint means.
+    said = stderr.replace(url, "")
     for pattern, message, hint in _MEANINGS:
-        if re.search(pattern.replace("{{", "{").replace("}}", "}"), stderr, re.IGNORECASE):
+        if re.search(pattern, said, re.IGNORECASE):
             return FetchFailed(message.format(**values), hint=hint)
     lines = [line for line in redacted(stderr).splitlines() if line.strip()]
     last = lines[-1].removeprefix("fatal: ")[:300] if lines else "git said nothing"

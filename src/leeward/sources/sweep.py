@@ -65,8 +65,11 @@ def sweep(settings: Settings, busy: frozenset[str], now: float | None = None) ->
 
 def _active(repository: Path, now: float) -> bool:
     """Whether a push may be running: its quarantine changes all the time."""
-    times = [path.lstat().st_mtime for path in (*repository.glob("objects/incoming-*"), *repository.glob("*.lock"))]
-    return any(now - at < YOUNG_S for at in times)
+    for path in (*repository.glob("objects/*incoming-*"), *repository.glob("*.lock")):
+        with contextlib.suppress(FileNotFoundError):
+            if now - max(file.lstat().st_mtime for file in (path, *path.rglob("*"))) < YOUNG_S:
+                return True
+    return False
 
 
 def _below(folder: Path) -> Iterator[Kept]:
