@@ -13,7 +13,6 @@ from leeward.errors import Unavailable
 FINAL = ("live", "failed", "cancelled", "superseded")
 # A control plane is back after seconds, a machine after a minute or two.
 PATIENCE_S = 180.0
-RECEIPT_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 _REMEMBERED = 5000
 
@@ -137,7 +136,7 @@ class Follower:
             if not self._done():
                 time.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
-        return self._with_receipt()
+        return self._deploy
 
     def _stream(self) -> bool:
         """Read one stream until it ends or drops; whether it said anything."""
@@ -189,14 +188,3 @@ class Follower:
         if now - lost_at > PATIENCE_S:
             raise Unavailable(error.message, hint=f"look again with `lee apps show {self._deploy['app']}`") from error
         return lost_at
-
-    def _with_receipt(self) -> Mapping[str, Any]:
-        """A live deploy has its receipt a moment after it is live."""
-        until = time.monotonic() + RECEIPT_S
-        while self._deploy["status"] == "live" and not self._deploy.get("receipt") and time.monotonic() < until:
-            time.sleep(0.2)
-            try:
-                self._look()
-            except Unavailable:
-                continue
-        return self._deploy
