@@ -27,7 +27,7 @@ from leeward.edges.embedded.agent import EmbeddedEdge
 from leeward.engines.local.engine import LocalEngine
 from leeward.errors import LeewardError
 from leeward.model.release import SourceKind
-from leeward.ports import Stores
+from leeward.ports import Source, Stores
 from leeward.registry.oci import OciRegistry
 from leeward.services.all import Services
 from leeward.services.seen import Seen
@@ -80,7 +80,7 @@ class Plane:
         rollout = Rollout(stores, self.engine, self.registry, self.apps, receipts)
         images = asyncio.Lock()
         uploads = UploadSource(settings)
-        sources = {
+        sources: dict[SourceKind, Source] = {
             SourceKind.GIT: GitSource(settings),
             SourceKind.UPLOAD: uploads,
             SourceKind.PUSH: PushedSource(settings),
