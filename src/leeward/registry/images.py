@@ -1,0 +1,135 @@
+"""The images in the engine's own store, over its API."""
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from leeward.errors import Unavailable
+
+_NO_LOGIN = "e30="
+
+
+class PullFailed(Exception):
+    """The engine's own words about a pull that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image: its names by tag and by digest, labels, when it was made, and the digests of its layers."""
+
+    id: str
+    tags: tuple[str, ...]
+    digests: tuple[str, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created: float = 0.0
+    layers: tuple[str, ...] = ()
+
+
+class Images:
+    """What we ask of the engine about images."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    async def find(self, name: str) -> Image | None:
+        """The image with this name, digest reference or id."""
+        answer = await self._ask("GET", f"/images/{quote(name, safe='/:@')}/json")
+        if answer.status_code == 404:
+            return None
+        facts = _json(answer)
+        return Image(
+            facts["Id"],
+            tuple(facts.get("RepoTags") or ()),
+            tuple(facts.get("RepoDigests") or ()),
+            facts["Config"].get("Labels") or {},
+            layers=tuple(facts["RootFS"].get("Layers") or ()),
+        )
+
+    async def list(self) -> Sequence[Image]:
+        """Every image."""
+        answer = _json(await self._ask("GET", "/images/json"))
+        return [
+            Image(
+                item["Id"],
+                tuple(name for name in item.get("RepoTags") or () if not name.startswith("<none>")),
+                tuple(name for name in item.get("RepoDigests") or () if not name.startswith("<none>")),
+                item.get("Labels") or {},
+                float(item.get("Created") or 0),
+            )
+            for item in answer
+        ]
+
+    async def used(self) -> frozenset[str]:
+        """The ids of images that any container, running or not, was made from."""
+        answer = _json(await self._ask("GET", "/containers/json", params={"all": "1"}))
+        return frozenset(item["ImageID"] for item in answer)
+
+    async def tag(self, image: str, repository: str, tag: str) -> None:
+        """Give an image one more name."""
+        params = {"repo": repository, "tag": tag}
+        _json(await self._ask("POST", f"/images/{quote(image, safe='/:@')}/tag", params=params))
+
+    async def untag(self, name: str) -> bool:
+        """Take one name away; with its last name the image goes. False when something still needs it."""
+        answer = await self._ask("DELETE", f"/images/{quote(name, safe='/:@')}")
+        return answer.status_code in (200, 404)
+
+    async def pull(self, repository: str, tag: str) -> None:
+        """Pull by tag or digest. Raises PullFailed."""
+        params = {"fromImage": repository, "tag": tag}
+        try:
+            async with (
+                self._client() as client,
+                client.stream(
+                    "POST", "/images/create", params=params, headers={"X-Registry-Auth": _NO_LOGIN}
+                ) as answer,
+            ):
+                lines = [line async for line in answer.aiter_lines() if line.strip()]
+                failed = answer.status_code >= 400
+        except httpx.HTTPError as error:
+            raise Unavailable("dockerd does not answer", hint="run `lee doctor`") from error
+        for line in lines[-1:]:
+            with contextlib.suppress(ValueError):
+                last = json.loads(line)
+                if failed or "error" in last:
+                    raise PullFailed(str(last.get("error") or last.get("message") or line))
+
+    async def prune_build_cache(self, keep_bytes: int) -> int:
+        """Remove the build cache that was not used for longest, down to a budget; bytes that were freed."""
+        answer = await self._ask("POST", "/build/prune", params={"keep-storage": str(keep_bytes), "all": "1"})
+        return int(_json(answer).get("SpaceReclaimed") or 0) if answer.status_code == 200 else 0
+
+    async def layers_size(self) -> int:
+        """Bytes of all layers in the store."""
+        return int(_json(await self._ask("GET", "/system/df")).get("LayersSize") or 0)
+
+    async def data_root(self) -> tuple[Path, str]:
+        """Where the engine keeps its data, and its storage driver."""
+        facts = _json(await self._ask("GET", "/info"))
+        return Path(facts["DockerRootDir"]), str(facts["Driver"])
+
+    def _client(self) -> httpx.AsyncClient:
+        transport = httpx.AsyncHTTPTransport(uds=str(self._socket), verify=False)
+        timeout = httpx.Timeout(60.0, read=1800.0)
+        # No TLS here: reading the certificate bundle would cost more than the call.
+        return httpx.AsyncClient(transport=transport, verify=False, base_url="http://docker/v1.41", timeout=timeout)
+
+    async def _ask(self, method: str, path: str, params: Mapping[str, str] | None = None) -> httpx.Response:
+        try:
+            async with self._client() as client:
+                return await client.request(method, path, params=params)
+        except httpx.HTTPError as error:
+            raise Unavailable("dockerd does not answer", hint="run `lee doctor`") from error
+
+
+def _json(answer: httpx.Response) -> Any:
+    if answer.status_code >= 400:
+        message = answer.json().get("message", "") if answer.content else ""
+        raise Unavailable(f"dockerd refused '{answer.request.url.path}': {message}", hint="run `lee doctor`")
+    return answer.json() if answer.content else {}

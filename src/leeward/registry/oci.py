@@ -1,0 +1,203 @@
+"""Keeps images in an OCI registry."""
+
+import asyncio
+import contextlib
+import re
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from leeward.errors import FetchFailed, PushFailed, RolloutFailed, Unavailable
+from leeward.registry import embedded
+from leeward.registry.blobs import Refused, Stopped
+from leeward.registry.embedded import argv, prepare
+from leeward.registry.gc import Local, names_to_remove
+from leeward.registry.images import Image, Images, PullFailed
+from leeward.registry.layers import Unreadable
+from leeward.registry.push import Pusher
+from leeward.registry.sweep import Sweep
+from leeward.settings import MIB, Settings
+
+__all__ = ["OciRegistry", "argv", "prepare"]
+
+# A deploy pushes first and makes its release afterwards: what is younger than this may be its.
+GRACE_S = 3600.0
+_DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
+
+
+class OciRegistry:
+    """The port Registry, on the embedded registry or any other."""
+
+    def __init__(self, settings: Settings, now: Callable[[], float] = time.time, grace_s: float = GRACE_S) -> None:
+        self._settings = settings
+        self._now, self._grace_s = now, grace_s
+        self._images = Images(settings.docker_socket)
+        self._memory = embedded.root(settings) / "layers"
+        self._pushing = 0
+        self._turn = asyncio.Condition()
+
+    async def push(self, image_id: str, app: str, tag: str) -> str:
+        """Push what the registry lacks; the reference by digest, `host/app@sha256:…`. Raises PushFailed."""
+        async with self._pushes():
+            image = await self._images.find(image_id)
+            if image is None:
+                raise PushFailed(f"image '{image_id[:19]}' is not on this machine", hint="build it again")
+            return await self._push(image, app, tag)
+
+    async def pin(self, image: str, app: str, tag: str) -> str:
+        """Take a foreign image in, and give its reference by digest. Raises FetchFailed."""
+        self._check_foreign(image, app)
+        repository, _, name = _split(image)
+        try:
+            await self._images.pull(repository, name)
+        except PullFailed as error:
+            found = await self._images.find(image)
+            if found is None:
+                raise FetchFailed(
+                    f"the image '{image}' could not be pulled: {error}",
+                    hint="check its name; a registry with a login is not supported yet",
+                ) from error
+        found = await self._images.find(image)
+        if found is None:
+            raise FetchFailed(f"the image '{image}' could not be pulled", hint="check its name")
+        owner = found.labels.get("leeward.app", app)
+        if owner != app and found.labels.get("leeward.home") == str(self._settings.home):
+            raise FetchFailed(f"the image '{image}' belongs to another app", hint="deploy an image of your own")
+        async with self._pushes():
+            return await self._push(found, app, tag)
+
+    async def ensure(self, reference: str) -> None:
+        """Have the image in the engine's store, from the registry if need be. Raises RolloutFailed."""
+        if await self._images.find(reference) is not None:
+            return
+        repository, _, name = _split(reference)
+        try:
+            await self._images.pull(repository, name)
+        except PullFailed as error:
+            raise RolloutFailed(
+                f"the image '{reference}' could not be pulled: {error}",
+                hint="deploy again: the image is built and pushed anew",
+            ) from error
+
+    async def collect(self, keep: Mapping[str, frozenset[str]]) -> int:
+        """Remove every image of ours but those kept; bytes that were freed."""
+        async with self._alone():
+            freed = await self._collect_local(keep)
+            if self._settings.registry_embedded:
+                sweep = Sweep(embedded.data(self._settings), self._memory, self._now(), self._grace_s)
+                freed += await asyncio.to_thread(sweep.run, keep)
+        return freed + await self._images.prune_build_cache(self._settings.build_cache_mib * MIB)
+
+    async def _push(self, image: Image, app: str, tag: str) -> str:
+        repository = f"{self._settings.registry}/{app}"
+        await self._images.tag(image.id, repository, tag)
+        reference = f"{repository}@{await self._send(image.id, app, tag)}"
+        if reference not in image.digests:
+            # Only the manifest travels: the engine has the image by its id, and learns its name by digest.
+            try:
+                await self._images.pull(repository, reference.rpartition("@")[2])
+            except PullFailed as error:
+                raise PushFailed(f"the registry does not give back what was pushed: {error}") from error
+        return reference
+
+    async def _send(self, id: str, app: str, tag: str) -> str:
+        if self._settings.registry_embedded:
+            data_root, driver = await self._images.data_root()
+            if driver == "overlay2":
+                pusher = Pusher(self._settings.registry, data_root, self._memory)
+                try:
+                    return await _in_thread(lambda stop: pusher.push(id, app, tag, stop))
+                except Refused as error:
+                    raise PushFailed(str(error), hint="see that the registry runs: `lee doctor`") from error
+                except Unreadable:
+                    # Another layout of the store: dockerd pushes by itself, slower.
+                    pass
+        return await self._send_by_engine(f"{self._settings.registry}/{app}:{tag}")
+
+    async def _send_by_engine(self, name: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            str(self._settings.docker_command),
+            f"--host=unix://{self._settings.docker_socket}",
+            "push",
+            name,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        text = output.decode("utf-8", "replace").strip()
+        match = _DIGEST.search(text)
+        if process.returncode or match is None:
+            raise PushFailed(
+                f"'{name}' could not be pushed: {text.splitlines()[-1] if text else 'no answer'}",
+                hint="see that the registry answers and that this machine may push to it",
+            )
+        return match[1]
+
+    async def _collect_local(self, keep: Mapping[str, frozenset[str]]) -> int:
+        home, prefix = str(self._settings.home), f"{self._settings.registry}/"
+        images = [
+            Local(image.id, image.tags, image.digests, image.labels.get("leeward.home") == home, image.created)
+            for image in await self._images.list()
+        ]
+        used = await self._images.used()
+        names = names_to_remove(images, prefix, keep, used, self._now(), self._grace_s)
+        if not names:
+            return 0
+        before = await self._images.layers_size()
+        for name in names:
+            await self._images.untag(name)
+        return max(0, before - await self._images.layers_size())
+
+    def _check_foreign(self, image: str, app: str) -> None:
+        if re.fullmatch(r"(sha256:)?[0-9a-f]{12,64}", image):
+            raise FetchFailed(f"'{image}' is not the name of an image", hint="write it like 'nginx:1.27'")
+        prefix = f"{self._settings.registry}/"
+        if image.startswith(prefix) and _split(image)[0] != f"{prefix}{app}":
+            raise FetchFailed(f"the image '{image}' belongs to another app", hint="deploy an image of your own")
+
+    @contextlib.asynccontextmanager
+    async def _pushes(self) -> AsyncIterator[None]:
+        async with self._turn:
+            self._pushing += 1
+        try:
+            yield
+        finally:
+            async with self._turn:
+                self._pushing -= 1
+                self._turn.notify_all()
+
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """No push begins or goes on meanwhile."""
+        async with self._turn:
+            await self._turn.wait_for(lambda: self._pushing == 0)
+            yield
+
+
+async def _in_thread(work: Callable[[threading.Event], str]) -> str:
+    """Do blocking work that looks at a stop sign; cancelling waits until it has seen it."""
+    stop = threading.Event()
+    task = asyncio.create_task(asyncio.to_thread(work, stop))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        stop.set()
+        with contextlib.suppress(Stopped, Refused, Unreadable, Unavailable):
+            await task
+        raise
+
+
+def _split(reference: str) -> tuple[str, str, str]:
+    """Repository, separator, and the tag or digest of a reference."""
+    if "@" in reference:
+        return reference.partition("@")
+    repository, colon, tag = reference.rpartition(":")
+    if not colon or "/" in tag:
+        return reference, ":", "latest"
+    return repository, ":", tag
