@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
+import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,7 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from leeward.engines.local.container import home_id
 from leeward.errors import Conflict, Unavailable
+from leeward.host.command import run
 from leeward.host.facts import docker_answers, listens
 from leeward.host.machine import Machine
 from leeward.host.packages import Decision, decide, look
@@ -26,6 +30,12 @@ pytestmark = [
 SERVE = "import socket,sys,time; s=socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); time.sleep(600)"
 
 
+def free_port() -> int:
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return int(door.getsockname()[1])
+
+
 @pytest.fixture
 def home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="lw-", dir="/tmp") as folder:
@@ -34,10 +44,10 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 async def machine(home: Path) -> AsyncIterator[Machine]:
-    settings = Settings(home=home, http_port=18080, https_port=18443, trust_ca=False)
+    settings = Settings(home=home, http_port=free_port(), https_port=free_port(), trust_ca=False)
     if decide(await look(docker_answers=True)) != Decision():
         pytest.skip("packages are missing: run 'lee doctor --install'")
-    machine = Machine(settings, label=f"leeward.test={home.name}")
+    machine = Machine(settings)
     yield machine
     await machine.down(lambda text: None)
 
@@ -140,10 +150,36 @@ async def test_down_leaves_no_process_and_purge_no_home(machine: Machine, home: 
     home.mkdir()
 
 
+async def test_down_takes_containers_of_this_home_and_of_no_other(machine: Machine, home: Path) -> None:
+    mine = await container(f"leeward.home={home_id(str(home))}")
+    other = await container("leeward.home=other")
+    await machine.up([program(home, "control")], lambda text: None)
+
+    await machine.down(lambda text: None)
+
+    left = await docker("ps", "-aq", "--no-trunc")
+    await docker("rm", "-f", other)
+    await docker("rmi", *(await docker("images", "-q", "lwtest")).split())
+    assert mine not in left
+    assert other in left
+
+
+async def docker(*words: str) -> str:
+    return (await run(("/usr/bin/docker", *words))).out.strip()
+
+
+async def container(label: str) -> str:
+    """One that was made and never started: there need be nothing in its image."""
+    with tempfile.NamedTemporaryFile(suffix=".tar") as empty:
+        tarfile.open(empty.name, "w").close()
+        image = await docker("import", empty.name, "lwtest:1")
+    return await docker("create", "--label", label, image, "/nothing")
+
+
 async def test_a_port_that_somebody_holds_is_named_with_its_holder(home: Path) -> None:
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    machine = Machine(Settings(home=home, http_port=port, https_port=18443, trust_ca=False))
+    machine = Machine(Settings(home=home, http_port=port, https_port=free_port(), trust_ca=False))
 
     async with server:
         with pytest.raises(Conflict, match=rf"port {port} is held by '.+ \(pid {os.getpid()}\)'"):

@@ -1,5 +1,6 @@
 """Find and remove what the platform has left in the container engine and the packet filter."""
 
+import hashlib
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,14 +17,15 @@ CHAIN = "LEEWARD"
 class Leftovers:
     """Containers, networks, volumes and images with the platform's label."""
 
-    def __init__(self, settings: Settings, label: str) -> None:
+    def __init__(self, settings: Settings, labels: Sequence[str]) -> None:
         self._client = (str(settings.docker_command), "-H", f"unix://{settings.docker_socket}")
-        self._label = label
+        self._labels = tuple(labels)
         self._registry = settings.registry
+        self._machine_wide = settings.home == Settings().home
 
     async def containers(self) -> tuple[str, ...]:
         """Ids of all containers of ours, running or not."""
-        return await self._list("ps", "-aq", "--no-trunc", "--filter", f"label={self._label}")
+        return await self._labelled("ps", "-aq", "--no-trunc")
 
     async def stop(self, grace_s: int = 10) -> int:
         """End all containers, SIGTERM first, and remove them; how many there were."""
@@ -36,23 +38,30 @@ class Leftovers:
     async def remove(self) -> None:
         """Remove networks, volumes and images too."""
         await self.stop()
-        for part in _batches(await self._list("network", "ls", "-q", "--filter", f"label={self._label}")):
+        for part in _batches(await self._labelled("network", "ls", "-q")):
             await self._docker("network", "rm", *part)
-        for part in _batches(await self._list("volume", "ls", "-q", "--filter", f"label={self._label}")):
+        for part in _batches(await self._labelled("volume", "ls", "-q")):
             await self._docker("volume", "rm", "-f", *part)
         for part in _batches(await self._images()):
             await self._docker("rmi", "-f", *part, timeout_s=600)
 
     async def _images(self) -> tuple[str, ...]:
+        found = dict.fromkeys(await self._labelled("images", "-q", "--no-trunc"))
         filters = (
-            f"label={self._label}",
-            "reference=leeward-base/*",
+            # Other homes build on the same base images.
+            *(("reference=leeward-base/*",) if self._machine_wide else ()),
             f"reference={self._registry}/*",
             f"reference={self._registry}/*/*",
         )
-        found: dict[str, None] = {}
         for wanted in filters:
             found.update(dict.fromkeys(await self._list("images", "-q", "--no-trunc", "--filter", wanted)))
+        return tuple(found)
+
+    async def _labelled(self, *words: str) -> tuple[str, ...]:
+        """What has any of our labels: Docker itself would take several filters as all of them."""
+        found: dict[str, None] = {}
+        for label in self._labels:
+            found.update(dict.fromkeys(await self._list(*words, "--filter", f"label={label}")))
         return tuple(found)
 
     async def _list(self, *words: str) -> tuple[str, ...]:
@@ -63,6 +72,12 @@ class Leftovers:
 
     async def _docker(self, *words: str, timeout_s: float = 60) -> Outcome:
         return await run((*self._client, *words), timeout_s=timeout_s)
+
+
+def labels_of(settings: Settings) -> tuple[str, str]:
+    """What the engine writes on containers and networks, and the builder on images, to tell homes apart."""
+    short = hashlib.sha256(str(settings.home.resolve()).encode()).hexdigest()[:8]
+    return f"leeward.home={short}", f"leeward.home={settings.home}"
 
 
 async def remove_rules() -> None:

@@ -17,7 +17,7 @@ import psutil
 from leeward.errors import Conflict, Invalid, Unavailable
 from leeward.host import packages, trust
 from leeward.host.command import run
-from leeward.host.engine import Leftovers, remove_rules
+from leeward.host.engine import Leftovers, labels_of, remove_rules
 from leeward.host.facts import docker_answers, holder, listens, runs_below
 from leeward.host.supervision import Supervision, Systemd, choose
 from leeward.host.units import Program, dockerd, dockerd_config, log_file, marked
@@ -36,10 +36,10 @@ class Machine:
     `/etc/leeward/cli.toml`, so that several homes do not collide.
     """
 
-    def __init__(self, settings: Settings, label: str = "leeward.app") -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._supervision: Supervision = choose(settings)
-        self._leftovers = Leftovers(settings, label)
+        self._leftovers = Leftovers(settings, labels_of(settings))
 
     @property
     def machine_wide(self) -> bool:
