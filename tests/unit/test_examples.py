@@ -21,7 +21,7 @@ def specs(folder: Path) -> list[AppSpec]:
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
 def test_every_example_can_be_planned_and_has_a_start(folder: Path) -> None:
     for spec in specs(folder):
-        planned = plan(folder / spec.path, spec, {}, {})
+        planned = plan(folder, spec, {}, {})
 
         assert planned.start_command or planned.strategy == "dockerfile" or "worker" in planned.processes
         assert not [item for item in planned.diagnostics if item.level == "error"]
