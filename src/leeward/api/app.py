@@ -1,26 +1,17 @@
 """The API as an ASGI app."""
 
 import logging
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leeward.api.guard import Guard
-from leeward.api.problems import (
-    MEDIA_TYPE,
-    ProblemBody,
-    on_http_exception,
-    on_invalid_request,
-    on_leeward_error,
-    response,
-)
+from leeward.api.problems import on_http_exception, on_invalid_request, on_leeward_error, response
 from leeward.api.routes import ROUTERS
+from leeward.api.schema import FAILED, openapi, operation_id
 from leeward.errors import LeewardError
 from leeward.services import Services
 
@@ -38,7 +29,7 @@ def create_api(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=operation_id,
-        responses={"default": {"description": "It failed", "content": {MEDIA_TYPE: {"schema": _PROBLEM_REF}}}},
+        responses=FAILED,
         exception_handlers={
             LeewardError: on_leeward_error,
             RequestValidationError: on_invalid_request,
@@ -51,17 +42,11 @@ def create_api(services: Services) -> FastAPI:
     app.add_api_route("/v1/{rest:path}", _no_such_path, methods=_METHODS, include_in_schema=False)
     app.add_middleware(LastResort)
     app.add_middleware(Guard)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
     return app
 
 
-_PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-
-
-def operation_id(route: APIRoute) -> str:
-    """`apps.scale`: the resource and the use case."""
-    return f"{route.tags[0]}.{route.name}" if route.tags else route.name
 
 
 async def _no_such_path(request: Request) -> None:
@@ -101,22 +86,3 @@ class LastResort:
             log.exception("%s %s broke", scope["method"], scope["path"])
             hint = "try again; the log of the control plane says more"
             await response(500, "internal", "the platform made a mistake", hint)(scope, receive, send)
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI 3.1, made once; the framework's own validation error is never sent, so it is not in there."""
-    if app.openapi_schema is None:
-        made = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
-        )
-        schemas = made["components"]["schemas"]
-        schemas.pop("HTTPValidationError", None)
-        schemas.pop("ValidationError", None)
-        problem = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= problem.pop("$defs")
-        schemas["Problem"] = {**problem, "title": "Problem"}
-        for path in made["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)
-        app.openapi_schema = made
-    return app.openapi_schema

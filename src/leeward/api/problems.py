@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from leeward.errors import Invalid, LeewardError, NotFound, Problem, TooMany, Unauthorized
+from leeward.errors import Invalid, LeewardError, NotFound, Problem, TooLarge, TooMany, Unauthorized
 
 MEDIA_TYPE = "application/problem+json"
 TITLES = {
@@ -111,12 +111,16 @@ async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
         allowed = (error.headers or {}).get("Allow", "")
         text = f"'{path[:200]}' cannot be asked with {method}"
         return response(405, "method-not-allowed", text, f"use {allowed}" if allowed else "", headers=error.headers)
+    if error.status_code == 413:
+        return problem_response(TooLarge(str(error.detail), hint="send archives to /v1/uploads"))
+    if error.status_code == 400:
+        return problem_response(Invalid("the body is not JSON", hint="send UTF-8, and not nested without end"))
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     return response(error.status_code, code, str(error.detail), headers=error.headers)
 
 
 def _problem(item: Any, known: Sequence[str]) -> Problem:
-    place = [str(part) for part in item["loc"][1:]] or [str(item["loc"][0])]
+    place = [str(part) for part in item["loc"][1:]]
     path = "/".join(place)
     if item["type"] == "json_invalid":
         return Problem("", f"the body is not JSON: {item['ctx']['error'].lower()} at character {item['loc'][-1]}")

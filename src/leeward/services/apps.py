@@ -72,12 +72,12 @@ class Apps:
     async def list(self, after: str = "", limit: int = 50) -> Page[AppSummary]:
         """By name, also those being deleted. Asks no engine."""
         page = await self._stores.apps.list(after, limit, deleted=True)
-        recent = (await self._stores.deploys.list(limit=RECENT)).items if page.items else ()
-        known = newest_by_app((*await self._stores.deploys.active(), *recent))
+        recent = await self._stores.deploys.list(limit=RECENT)
+        known = newest_by_app((*await self._stores.deploys.active(), *recent.items))
         items = []
         for app in page.items:
             newest = known.get(app.name)
-            if newest is None and app.live is None and not app.deleted:
+            if newest is None and recent.next and app.live is None and not app.deleted:
                 newest = next(iter((await self._stores.deploys.list(app.name, limit=1)).items), None)
             items.append(self._summary(app, newest))
         return Page(tuple(items), page.next)

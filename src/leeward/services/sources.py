@@ -1,13 +1,14 @@
 """Where code comes in: archives that are streamed, repositories that are pushed to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
-from leeward.errors import Invalid, NotFound, Problem, TooLarge
+from leeward.errors import Invalid, LeewardError, NotFound, Problem, TooLarge
 from leeward.model import parse
 from leeward.model.access import Caller, Scope
-from leeward.model.release import SourceKind, SourceRef
+from leeward.model.release import Deploy, DeployStatus, SourceKind, SourceRef
 from leeward.model.wish import App
+from leeward.plan.sideband import told
 from leeward.ports import GitAnswer, Upload
 from leeward.services.context import Context, require, standing
 from leeward.services.deploys import Deploys
@@ -16,6 +17,8 @@ from leeward.settings import MIB
 SERVICES = {"git-upload-pack": Scope.READ, "git-receive-pack": Scope.DEPLOY}
 # Which branch a push deploys when the app does not say.
 BRANCHES = ("main", "master")
+# Seconds without news after which a push is told that the deploy goes on, so that no proxy ends the connection.
+QUIET_S = 10.0
 
 
 class Sources:
@@ -24,7 +27,7 @@ class Sources:
     def __init__(self, context: Context, deploys: Deploys) -> None:
         self._context = context
         self._deploys = deploys
-        self._pushes: set[asyncio.Task[None]] = set()
+        self._pushes: set[asyncio.Task[Deploy | None]] = set()
 
     async def upload(self, caller: Caller, app: str, chunks: AsyncIterator[bytes]) -> Upload:
         """Take an archive (tar.gz) for a deploy of `app`, which need not exist. Raises Invalid, TooLarge."""
@@ -83,29 +86,76 @@ class Sources:
     async def _then_deploy(
         self, caller: Caller, app: str, before: Mapping[str, str], body: AsyncIterator[bytes]
     ) -> AsyncIterator[bytes]:
-        """The backend's answer; what was pushed is deployed before the last byte, or when the client goes away."""
+        """The backend's answer, and in it what becomes of the push; the deploy goes on when the client goes away."""
+        begun: list[asyncio.Task[Deploy | None]] = []
+
+        def begin() -> asyncio.Task[Deploy | None]:
+            if not begun:
+                # A task of its own: the client may be gone, and what it pushed is deployed all the same.
+                begun.append(asyncio.create_task(self.pushed(caller, app, before)))
+                self._pushes.add(begun[0])
+                begun[0].add_done_callback(self._pushes.discard)
+            return begun[0]
+
         try:
-            async for chunk in body:
+            async for chunk in told(body, self._story(app, begin)):
                 yield chunk
         finally:
-            # A task of its own: the client may be gone, and what it pushed is deployed all the same.
-            task = asyncio.create_task(self.pushed(caller, app, before))
-            self._pushes.add(task)
-            task.add_done_callback(self._pushes.discard)
-            await asyncio.shield(task)
+            await asyncio.shield(asyncio.gather(begin(), return_exceptions=True))
 
-    async def pushed(self, caller: Caller, app: str, before: Mapping[str, str]) -> None:
-        """Queue a deploy if the branch that the app follows moved since `before`."""
+    async def _story(self, app: str, begin: Callable[[], asyncio.Task[Deploy | None]]) -> AsyncIterator[str]:
+        """What the user reads while a push is deployed; an empty line says only that it goes on."""
+        try:
+            deploy = await asyncio.shield(begin())
+            if deploy is None:
+                yield f"no deploy of '{app}': the branch that it follows did not move"
+                return
+            yield f"deploy {deploy.id} of '{app}' for {self._context.settings.url_of(app)}"
+            async for line in self._progress(deploy.id):
+                yield line
+        except LeewardError as error:
+            yield f"Error: {error.message}"
+            if error.hint:
+                yield f"  hint: {error.hint}"
+
+    async def _progress(self, id: str) -> AsyncIterator[str]:
+        watching = self._deploys.watch(id)
+        phase = None
+        while True:
+            following = asyncio.ensure_future(anext(watching, None))
+            try:
+                while not (await asyncio.wait({following}, timeout=QUIET_S))[0]:
+                    yield ""
+            finally:
+                following.cancel()
+            deploy = following.result()
+            if deploy is None or deploy.status.final:
+                break
+            if deploy.status is DeployStatus.RUNNING and deploy.phase is not phase:
+                phase = deploy.phase
+                yield f"{phase} ..."
+        if deploy is None:
+            return
+        if deploy.status is DeployStatus.LIVE:
+            yield f"live at {self._context.settings.url_of(deploy.app)} after {deploy.timings_s().get('total', 0.0)} s"
+            return
+        error = deploy.error or {}
+        yield f"{deploy.status} at {error.get('step', deploy.phase)}: {error.get('message', 'no reason was given')}"
+        if error.get("hint"):
+            yield f"  hint: {error['hint']}"
+
+    async def pushed(self, caller: Caller, app: str, before: Mapping[str, str]) -> Deploy | None:
+        """Queue a deploy if the branch that the app follows moved since `before`; None when it did not."""
         after = await self._context.gits.heads(app)
         wish = await self._context.stores.apps.find(app)
         if wish is None or wish.deleted or not wish.spec.source.auto_deploy:
-            return
+            return None
         wanted = (wish.spec.source.branch,) if wish.spec.source.branch else BRANCHES
         branch = next((name for name in wanted if name in after and after[name] != before.get(name)), None)
         if branch is None:
-            return
+            return None
         source = SourceRef(SourceKind.PUSH, ref=branch, commit=after[branch], path=wish.spec.path)
-        await self._deploys.deploy(caller, app, source, message=f"push to {branch}")
+        return await self._deploys.deploy(caller, app, source, message=f"push to {branch}")
 
 
 def _service(path: str, query: str) -> str:

@@ -3,10 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import StreamingResponse
 
 from leeward.api.answers import UploadView
 from leeward.api.callers import Asking, The, git_caller
+from leeward.api.duplex import Duplex
 
 router = APIRouter(tags=["sources"])
 
@@ -22,15 +22,12 @@ async def upload(
     return UploadView(upload=made.id, digest=made.digest)
 
 
-@router.api_route("/git/{app}.git/{path:path}", methods=["GET", "POST"], include_in_schema=False)
-async def git(app: str, path: str, request: Request, services: The) -> StreamingResponse:
+@router.api_route("/git/{app}.git/{path:path}", methods=["GET", "POST"], include_in_schema=False, response_model=None)
+async def git(app: str, path: str, request: Request, services: The) -> Duplex:
     """Speak git's smart HTTP protocol; a push deploys."""
     caller = await git_caller(request, services)
     headers = {name.lower(): value for name, value in request.headers.items() if name.lower() != "authorization"}
     answer = await services.sources.git(
         caller, app, request.method, f"/{path}", request.url.query, headers, request.stream()
     )
-    response = StreamingResponse(answer.body, answer.status)
-    for name, value in answer.headers:
-        response.headers.append(name, value)
-    return response
+    return Duplex(answer.status, answer.headers, answer.body)
