@@ -12,8 +12,8 @@ MAX_TEXT = 900
 
 
 def packet(line: str) -> bytes:
-    """One line of text for the user."""
-    content = b"\x02" + line.encode()[:MAX_TEXT] + b"\n"
+    """One line of text for the user; an empty one keeps the connection and shows nothing."""
+    content = b"\x02" + (line.encode()[:MAX_TEXT] + b"\n" if line else b"")
     return b"%04x%s" % (len(content) + 4, content)
 
 
