@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ from leeward.builders.progress import Progress
 from leeward.builders.recipes import flavour_of
 from leeward.builders.sink import Sink
 from leeward.builders.upstream import Upstream
-from leeward.builders.watch import Watch
+from leeward.builders.watch import Watch, too_many_processes
 from leeward.errors import BuildFailed
 from leeward.model.app import AppSpec
 from leeward.model.build import BuildPlan
@@ -27,6 +28,7 @@ from leeward.ports import BuildJob, Built, Say
 from leeward.settings import Settings
 
 _HOST_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|DSN|DATABASE_URL", re.I)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY")
 
 
@@ -56,6 +58,10 @@ class BuildkitBuilder:
             with self._work(job) as work:
                 return await self._build(job, work, say)
 
+    def steps(self) -> frozenset[str]:
+        """The steps of all builds that run now, whoever began them."""
+        return self._cgroup.steps()
+
     async def _build(self, job: BuildJob, work: Path, say: Say) -> Built:
         flavours = [flavour for image in job.plan.bases if (flavour := flavour_of(image))]
         text = job.plan.dockerfile
@@ -80,7 +86,7 @@ class BuildkitBuilder:
         await asyncio.to_thread(self._cgroup.apply)
         marker = f"leeward-build-{secrets.token_hex(8)}.invalid"
         watch = Watch(self._settings, self._cgroup, await self._root(), marker)
-        progress, masker = Progress(), Masker(job.env.values())
+        progress, masker = Progress(), Masker(_secret_values(job))
         sink = Sink(progress, say)
         argv = (*self._docker, "build", *self._arguments(job, work, marker), str(folder))
         env = {"PATH": os.defpath, "HOME": str(work), "DOCKER_BUILDKIT": "1", "LC_ALL": "C.UTF-8"}
@@ -111,6 +117,8 @@ class BuildkitBuilder:
                 hint="build with fewer jobs at once, or set LEEWARD_BUILD_MEMORY_MIB higher",
                 code="build-memory",
             )
+        if watch.out_of_processes("\n".join(progress.output)):
+            return too_many_processes(self._settings.build_pids)
         message, hint = explain(progress.step, progress.output, progress.error)
         return BuildFailed(masker.text(message), hint=hint)
 
@@ -164,6 +172,13 @@ class BuildkitBuilder:
                 raise BuildFailed("dockerd does not answer", hint="run `lee doctor`")
             self._data_root = Path(text.strip())
         return self._data_root
+
+
+def _secret_values(job: BuildJob) -> Iterator[str]:
+    """What the build is shown, and what else has the name of a secret."""
+    for name, value in job.env.items():
+        if name in job.plan.build_secrets or _SECRET_NAME.search(name):
+            yield value
 
 
 async def _finish(client: asyncio.Task[int], watching: asyncio.Task[None], watch: Watch) -> None:

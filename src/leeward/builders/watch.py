@@ -20,6 +20,9 @@ _COUNT_SHARE = 20
 _MOST_FILES = 2_000_000
 _LEAST_FREE = 256 * MIB
 _KILLED = re.compile(r"exit code: 137|\bKilled\b|signal: killed|SIGKILL")
+_REFUSED_FORK = re.compile(
+    r"can't fork|fork: (?:retry: )?Resource temporarily|BlockingIOError: \[Errno 11\]|spawn \S+ EAGAIN"
+)
 # Refused forks in a row until a build is ended: a few are a program that asks politely and waits.
 _REFUSED = 20
 
@@ -71,6 +74,10 @@ class Watch:
         now = self._cgroup.pressure()
         return now.memory_hits > self._began.memory_hits and bool(_KILLED.search(output))
 
+    def out_of_processes(self, output: str) -> bool:
+        """Whether a failure with this output is due to the bound on processes."""
+        return bool(_REFUSED_FORK.search(output))
+
     @property
     def _limit(self) -> int:
         return self._settings.build_disk_mib * MIB
@@ -97,11 +104,7 @@ class Watch:
         full = total.pids >= self._settings.build_pids * 0.97 and pids * 2 > total.pids
         self._refused = self._refused + 1 if full else 0
         if self._refused >= _REFUSED:
-            raise BuildFailed(
-                f"the build started more than {self._settings.build_pids} processes",
-                hint="look for a loop that starts processes, or build with fewer jobs at once",
-                code="build-processes",
-            )
+            raise too_many_processes(self._settings.build_pids)
 
     def _disk(self) -> tuple[int, int]:
         facts = os.statvfs(self._data_root)
@@ -139,6 +142,15 @@ class Watch:
         for pid in self._cgroup.processes(step)[:1]:
             with contextlib.suppress(OSError):
                 yield from _writable(Path(f"/proc/{pid}/mountinfo").read_text(), self._data_root)
+
+
+def too_many_processes(limit: int) -> BuildFailed:
+    """The failure of a build that starts processes without end."""
+    return BuildFailed(
+        f"the build started more than {limit} processes",
+        hint="look for a loop that starts processes, or build with fewer jobs at once",
+        code="build-processes",
+    )
 
 
 def _writable(mountinfo: str, data_root: Path) -> Iterator[tuple[Path, bool]]:
