@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 LEE = Path(sys.executable).parent / "lee"
 APPS = Path(__file__).parent / "apps"
 HTTP_PORT, HTTPS_PORT, REGISTRY_PORT = 18080, 18443, 15010
@@ -115,23 +113,13 @@ class Platform:
 
     def control_pid(self) -> int:
         """The control plane's process."""
-        return self._pid("control")
-
-    def _pid(self, program: str) -> int:
-        mark = f"{self.home}/{program}"
-        for process in psutil.process_iter(["pid"]):
-            try:
-                if process.environ().get("LEEWARD_PROGRAM") == mark and process.parent() is not None:
-                    parent = process.parent()
-                    if parent is None or parent.environ().get("LEEWARD_PROGRAM") != mark:
-                        return int(process.pid)
-            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                continue
-        raise AssertionError(f"no process '{program}' of {self.home}")
+        return self.pid("control")
 
     def pid(self, program: str) -> int:
         """The process of one of the platform's programs: edge, registry, control, dockerd."""
-        return self._pid(program)
+        config = self.home / "supervisor" / "supervisord.conf"
+        command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(config), "pid", program]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     def wait_for_control(self, timeout_s: float = 30) -> None:
         """Until the API answers again."""

@@ -116,10 +116,10 @@ def test_a_control_plane_that_is_killed_in_a_deploy_goes_on_with_it(platform: Pl
         (echo / "requirements.txt").write_text((echo / "requirements.txt").read_text() + f"# {time.time()}\n")
     with load(platform, "echo") as counted:
         started = platform.ok("deploy", echo, "--detach")
-        _until_phase(platform, started["id"], phase)
+        _until_phase(platform, started["deploy"], phase)
         os.kill(platform.control_pid(), signal.SIGKILL)
         platform.wait_for_control()
-        ended = _until_final(platform, started["id"])
+        ended = _until_final(platform, started["deploy"])
     source.write_text(was)
 
     assert_nothing_dropped(counted)
