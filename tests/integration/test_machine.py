@@ -46,7 +46,7 @@ def home() -> Iterator[Path]:
 async def machine(home: Path) -> AsyncIterator[Machine]:
     settings = Settings(home=home, http_port=free_port(), https_port=free_port(), trust_ca=False)
     if decide(await look(docker_answers=True)) != Decision():
-        pytest.skip("packages are missing: run 'lee doctor --install'")
+        pytest.skip("packages are missing: run 'make system'")
     machine = Machine(settings)
     yield machine
     await machine.down(lambda text: None)

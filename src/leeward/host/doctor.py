@@ -76,7 +76,7 @@ def _packages(facts: Facts) -> Iterator[Finding]:
         "packages",
         not missing,
         f"missing: {', '.join(missing)}" if missing else "all that is needed is installed",
-        "run: lee doctor --install",
+        "run: lee up, which installs them",
     )
     for name in facts.packages.skipped:
         yield Finding(f"package {name}", True, f"'{name}' is not offered here: going on with less")
