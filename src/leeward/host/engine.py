@@ -45,6 +45,10 @@ class Leftovers:
         for part in _batches(await self._images()):
             await self._docker("rmi", "-f", *part, timeout_s=600)
 
+    async def others(self) -> bool:
+        """Whether another home has networks on this machine: the packet filter's chain is for all of them."""
+        return bool(await self._list("network", "ls", "-q", "--filter", "label=leeward.home"))
+
     async def _images(self) -> tuple[str, ...]:
         found = dict.fromkeys(await self._labelled("images", "-q", "--no-trunc"))
         filters = (

@@ -53,8 +53,7 @@ class Machine:
 
     async def up(self, programs: Sequence[Program], say: Say) -> None:
         """Packages, folders, processes; returns when each one answers. Raises Unavailable, Conflict."""
-        if os.geteuid() != 0:
-            raise Invalid("the platform must be started as root", hint="run it with sudo")
+        _as_root()
         self.folders()
         async with self._alone():
             await self.install(say)
@@ -70,6 +69,10 @@ class Machine:
 
         The wishes stay: the next `up` starts the apps again.
         """
+        _as_root()
+        if not self._settings.run_dir.is_dir():
+            say(f"there is no platform in '{self._settings.home}'")
+            return
         async with self._alone():
             await self._supervision.stop("control")
             if await asyncio.to_thread(docker_answers, self._settings.docker_socket):
@@ -79,18 +82,20 @@ class Machine:
 
     async def purge(self, say: Say) -> None:
         """Down, and remove all that the platform ever made on this machine; packages stay."""
-        async with self._alone():
-            await self._supervision.stop("control")
-            if not await asyncio.to_thread(docker_answers, self._settings.docker_socket):
-                await self._supervision.apply([marked(program, self._settings) for program in await self._engine(say)])
-                await self._until(lambda: docker_answers(self._settings.docker_socket), 30)
-            if await asyncio.to_thread(docker_answers, self._settings.docker_socket):
-                await self._leftovers.remove()
-                say("removed containers, networks, volumes and images")
-            await self._end(say)
+        _as_root()
+        alone = True
+        if self._settings.run_dir.is_dir():
+            async with self._alone():
+                await self._supervision.stop("control")
+                if await self._engine_for_purge(say):
+                    await self._leftovers.remove()
+                    alone = not await self._leftovers.others()
+                    say("removed containers, networks, volumes and images")
+                await self._end(say)
         await trust.remove(self._anchor)
-        if self.machine_wide:
+        if alone:
             await remove_rules()
+        if self.machine_wide:
             if LINK.is_symlink():
                 LINK.unlink()
             (ETC / "cli.toml").unlink(missing_ok=True)
@@ -171,6 +176,16 @@ class Machine:
         file = self._settings.home / "docker" / "daemon.json"
         file.write_text(json.dumps(dockerd_config(self._settings), indent=2) + "\n")
         return (dockerd(self._settings),)
+
+    async def _engine_for_purge(self, say: Say) -> bool:
+        """Images can be removed by their engine only: one that is down is started once more."""
+        socket = self._settings.docker_socket
+        if await asyncio.to_thread(docker_answers, socket):
+            return True
+        if not (self._settings.manage_docker and Path(dockerd(self._settings).argv[0]).exists()):
+            return False
+        await self._supervision.apply([marked(program, self._settings) for program in await self._engine(say)])
+        return await self._until(lambda: docker_answers(socket), 30)
 
     async def _check_ports(self) -> None:
         for port in (self._settings.http_port, self._settings.https_port):
@@ -255,3 +270,8 @@ class Machine:
                         raise Conflict("another 'lee up' or 'lee down' is at work", hint="wait for it") from error
                 await asyncio.sleep(0.2)
             yield
+
+
+def _as_root() -> None:
+    if os.geteuid() != 0:
+        raise Invalid("only root can start, stop and remove the platform", hint="run it with sudo")
