@@ -251,7 +251,8 @@ class RealEdge:
 
     def workers(self) -> list[int]:
         """The pids of the workers, by their number."""
-        return [int(file.read_text()) for file in sorted((self.home / "edge" / "workers").iterdir())]
+        texts = [file.read_text() for file in sorted((self.home / "edge" / "workers").iterdir())]
+        return [int(text) for text in texts if text]
 
     async def remove(self) -> None:
         """Leave nothing behind."""

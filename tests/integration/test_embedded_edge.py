@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import json
 import os
+import shutil
 import signal
 import ssl
+from bisect import bisect_right
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,7 @@ from tests.edge_stage import App, RealEdge, app, free_port, why_not
 
 from leeward.edges.embedded import server
 from leeward.errors import Unavailable
-from leeward.model.route import Route
+from leeward.model.route import BOUNDS_MS, Route
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
 HOST = "shop.lee.localhost"
@@ -385,9 +388,7 @@ async def test_a_slow_upload_ends_on_the_route_that_it_began_with(real: RealEdge
 
 
 @pytest.mark.parametrize("firewall", ["off", "block"])
-async def test_a_request_that_began_before_its_app_was_dropped_ends_well(
-    real: RealEdge, a: App, firewall: str
-) -> None:
+async def test_a_request_that_began_before_its_app_was_dropped_ends_well(real: RealEdge, a: App, firewall: str) -> None:
     await real.edge.put(shop(a.peer, firewall=firewall))
     upload = await real.open(HOST)
     upload.send_head(HOST, "/upload", "POST", Content_Length="10", User_Agent="test", Accept="*/*")
@@ -739,3 +740,48 @@ async def test_a_change_is_live_in_ten_milliseconds_among_a_thousand_routes(real
         times.append(clock() - began)
 
     assert sorted(times)[25] < 0.01
+
+
+async def test_nginx_counts_times_in_the_buckets_of_the_model(tmp_path: Path) -> None:
+    result = tmp_path / "buckets"
+    here = server.machine()
+    config = tmp_path / "nginx.conf"
+    config.write_text(
+        "".join(f"load_module {here.modules_dir / name};\n" for name in here.modules if "ndk" in name or "lua" in name)
+        + f"error_log stderr; pid {tmp_path}/pid; events {{}}\n"
+        + f'http {{ access_log off; lua_package_path "{here.lua_dir}/?.lua;;"; lua_shared_dict stats 1m;\n'
+        + "lua_shared_dict routes 1m; lua_shared_dict certs 1m; lua_shared_dict meta 1m;\n"
+        + f"""init_by_lua_block {{
+            local bucket_of, file = require("leeward.count").bucket_of, io.open("{result}", "w")
+            for ms = 0, 99999 do file:write(bucket_of[ms], " ") end
+            file:close()
+            os.exit(0)
+        }} }}"""
+    )
+
+    process = await asyncio.create_subprocess_exec(server.nginx(), "-p", str(tmp_path), "-c", str(config))
+
+    assert await process.wait() == 0
+    last = len(BOUNDS_MS) - 1
+    assert [int(text) for text in result.read_text().split()] == [
+        min(bisect_right(BOUNDS_MS, ms), last) for ms in range(100_000)
+    ]
+
+
+async def test_http2_reaches_the_same_apps(real: RealEdge, a: App) -> None:
+    await real.edge.put(shop(a.peer))
+    port = real.settings.https_port
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("curl is not installed")
+
+    process = await asyncio.create_subprocess_exec(
+        *(curl, "-s", "--http2", "--cacert", str(server.ca_file(real.settings)), "-w", "\n%{http_version}"),
+        *("--resolve", f"{HOST}:{port}:127.0.0.1", "--data", "x=1", f"https://{HOST}:{port}/form"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    body, _, version = (await process.communicate())[0].decode().rpartition("\n")
+
+    assert version == "2"
+    assert json.loads(body)["headers"]["host"] == f"{HOST}:{port}"
+    assert a.asked == ["POST /form"]

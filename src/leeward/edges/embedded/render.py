@@ -16,7 +16,6 @@ TEMPLATE = resources.files(__package__).joinpath("nginx.conf.jinja").read_text()
 MODULES = (
     "ndk_http_module.so",
     "ngx_http_brotli_filter_module.so",
-    "ngx_http_headers_more_filter_module.so",
     "ngx_http_lua_module.so",
     "ngx_http_modsecurity_module.so",
 )

@@ -68,21 +68,12 @@ local function load_table(prefix)
     routes.set_loaded()
 end
 
-local function is_test()
-    for word in string.gmatch(read("/proc/self/cmdline") or "", "[^%z]+") do
-        if word == "-t" or word == "-T" then
-            return true
-        end
-    end
-    return false
-end
-
--- In the master, before its sockets are opened; also at a reload, which keeps the table.
+-- In the master, before its sockets are opened; also at a reload, which keeps the table. Not for `nginx -t`.
 function _M.master(given)
     settings.prefix = given.prefix
     settings.https_suffix = given.https_port == 443 and "" or ":" .. given.https_port
     local meta = ngx.shared.meta
-    if is_test() or meta:get("begun") then
+    if meta:get("begun") then
         return
     end
     meta:set("begun", true)
