@@ -515,6 +515,7 @@ class LogStoreContract:
         await stores.logs.append("shop", lines("third", source="i2", at=2.5))
 
         assert texts(await stores.logs.tail("shop")) == ["first", "second", "third", "fourth"]
+        assert texts(await stores.logs.tail("shop", 1)) == ["fourth"]
 
     async def test_any_line_is_safe(self, stores: Stores) -> None:
         wild = ["x" * 1_000_000, "é" * 20_000, "bad \udcff byte", "two\nlines\n", "1\t2\t3\t4\t5\t6"]
@@ -648,11 +649,19 @@ class NoticesContract:
         reader = stores.notices.subscribe("")
 
         await stores.apps.create(App("shop"))
-        await stores.apps.update("shop", lambda app: app)
         await stores.deploys.create(deploy("d1"))
         await stores.events.add(Event("k", "t"))
 
         assert [await anext(reader) for _ in range(3)] == ["app/shop", "deploy/d1", "events"]
+
+    async def test_an_update_that_changes_nothing_wakes_nobody(self, stores: Stores) -> None:
+        await stores.apps.create(App("shop"))
+        reader = stores.notices.subscribe("")
+
+        await stores.apps.update("shop", lambda app: app)
+        stores.notices.publish("end")
+
+        assert await anext(reader) == "end"
 
 
 class TestSqlAppStore(AppStoreContract): ...

@@ -19,6 +19,7 @@ from leeward.model.wish import App
 from leeward.ports import Stores
 from leeward.settings import Settings
 from leeward.store import open_stores
+from leeward.store.database import to_the_end
 from leeward.store.deploys import claim_statement
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -103,7 +104,7 @@ MOVES = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves=st.lists(MOVES, min_size=5, max_size=25))
 def test_one_deploy_of_an_app_runs_and_only_its_holder_writes(
     tmp_path_factory: pytest.TempPathFactory, moves: list[tuple[str, ...]]
@@ -166,6 +167,26 @@ async def test_a_write_that_is_cancelled_leaves_the_writer_free(tmp_path: Path) 
         )
 
         assert after.generation == before + 1
+
+
+async def test_whoever_cancels_a_write_waits_for_its_end() -> None:
+    may_end, ended = asyncio.Event(), []
+
+    @to_the_end
+    async def write() -> None:
+        await may_end.wait()
+        ended.append(True)
+
+    caller = asyncio.ensure_future(write())
+    await asyncio.sleep(0)
+    for _ in range(3):
+        caller.cancel("stop")
+        await asyncio.sleep(0)
+    assert not caller.done()
+    may_end.set()
+    await asyncio.wait({caller})
+
+    assert caller.cancelled() and ended == [True]
 
 
 def test_the_claim_is_one_statement_for_both_servers() -> None:

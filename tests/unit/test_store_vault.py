@@ -86,6 +86,20 @@ async def test_a_ciphertext_of_another_row_is_refused(tmp_path: Path, move: str)
         assert len(await stores.apps.env("blog")) == 2
 
 
+async def test_an_older_ciphertext_of_the_same_row_is_refused(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    with tampered(tmp_path) as connection:
+        old = connection.execute("SELECT value FROM variables WHERE app = 'shop' AND key = 'PASSWORD'").fetchone()[0]
+    async with await opened(tmp_path) as stores:
+        await stores.apps.set_env("shop", (Variable("PASSWORD", Secret("rotated"), True),))
+    with tampered(tmp_path) as connection:
+        connection.execute("UPDATE variables SET value = ? WHERE app = 'shop' AND key = 'PASSWORD'", (old,))
+
+    async with await opened(tmp_path) as stores:
+        with pytest.raises(Conflict):
+            await stores.apps.env("shop")
+
+
 async def test_a_release_and_a_webhook_take_no_secret_of_another(tmp_path: Path) -> None:
     await filled(tmp_path)
     with tampered(tmp_path) as connection:
