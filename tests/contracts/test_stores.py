@@ -345,6 +345,16 @@ class DeployStoreContract:
         await stores.deploys.set_receipt("d1", replace(live, receipt=Receipt(requests=5)))
         assert await stores.deploys.get("d1") == replace(live, receipt=Receipt(requests=5))
 
+    async def test_the_deploy_of_a_deleted_app_is_nobodys(self, stores: Stores) -> None:
+        await stores.deploys.create(deploy("d1"))
+        running = await self.claimed(stores)
+
+        await stores.apps.delete("shop")
+
+        assert not await stores.deploys.renew("d1", "me", NOW, LEASE)
+        with pytest.raises(Conflict, match="gone"):
+            await stores.deploys.save(running, "me")
+
     async def test_cancel_ends_a_queued_one_and_tells_a_running_one(self, stores: Stores) -> None:
         await stores.deploys.create(deploy("d1"))
         running = await self.claimed(stores)

@@ -65,8 +65,11 @@ class Database:
         event.listen(writer.sync_engine, "begin", _begin_immediate)
         reader = _engine(url, READERS, isolation_level="AUTOCOMMIT")
         database = cls(writer, reader)
-        async with database.write() as connection:
-            await connection.run_sync(migrate)
+        async with contextlib.AsyncExitStack() as opening:
+            opening.push_async_callback(database.close)
+            async with database.write() as connection:
+                await connection.run_sync(migrate)
+            opening.pop_all()
         return database
 
     @asynccontextmanager

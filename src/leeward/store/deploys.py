@@ -107,7 +107,7 @@ class SqlDeployStore:
 
     async def save(self, deploy: Deploy, owner: str) -> None:
         """Write phase, carry, release, commit, message, status, error, receipt, ended_at; fenced by `owner`.
-        Raises Conflict when the lease is another's."""
+        Raises Conflict when the lease is another's, or the deploy is gone with its app."""
         values = progress_row(deploy)
         if deploy.status is DeployStatus.QUEUED:
             values |= {"owner": "", "lease_until": 0.0}
@@ -116,10 +116,11 @@ class SqlDeployStore:
         fence = (deploys.c.id == deploy.id, deploys.c.owner == owner, or_(deploys.c.status == RUNNING, unchanged))
         if await self._write(update(deploys).where(*fence).values(**values)) == 0:
             async with self._database.read() as connection:
-                stored = await _get(connection, deploy.id)
+                found = await _all(connection, select(deploys).where(deploys.c.id == deploy.id))
+            state = found[0].status.value if found else "gone with its app"
             raise Conflict(
-                f"deploy '{deploy.id}' is {stored.status.value} and not in the hands of '{owner}'",
-                hint="stop working on it: another owner goes on",
+                f"deploy '{deploy.id}' is {state}, and not in the hands of '{owner}'",
+                hint="stop working on it",
                 code="lease-lost",
             )
         self._publish(deploy.id)
