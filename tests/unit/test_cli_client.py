@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -35,6 +36,13 @@ def stage(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         monkeypatch.setenv("LEEWARD_URL", stage.url)
         monkeypatch.setenv("LEEWARD_TOKEN", "lee_1")
         yield stage
+
+
+def only_numbers(host: str | bytes, *more: Any, **named: Any) -> Any:
+    """A resolver that knows no name at all."""
+    if str(host) != "127.0.0.1":
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", more[0]))]
 
 
 def free_port() -> int:
@@ -168,6 +176,9 @@ def test_hosts_below_localhost_are_this_machine_and_keep_their_name(
 ) -> None:
     monkeypatch.setenv("LEEWARD_URL", f"http://console.nobody-knows-this.localhost:{stage.port}")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", only_numbers)
     stage.on("GET", "/v1/apps", {"items": [], "next": ""})
 
     assert main(["apps", "list"]) == 0

@@ -231,6 +231,21 @@ def test_silence_for_too_long_ends_the_waiting_with_3(
     assert "lee apps show shop" in json.loads(capsys.readouterr().out)["error"]["hint"]
 
 
+def test_a_platform_that_never_answered_is_not_waited_for(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with staged() as gone:
+        monkeypatch.setenv("LEEWARD_URL", gone.url)
+    monkeypatch.setattr(follow, "PATIENCE_S", 5.0)
+    started = time.monotonic()
+
+    code = main(["deploy", str(tree), "--json"])
+
+    assert code == 3
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "unreachable"
+    assert time.monotonic() - started < 4
+
+
 def test_detach_returns_before_the_deploy_ends(stage: Stage, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["deploy", str(tree), "--detach", "--json"])
 

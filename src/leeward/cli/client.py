@@ -66,9 +66,9 @@ class Platform:
             base_url=config.url,
             headers=headers,
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+            # With a transport of our own no proxy of the environment is used.
             transport=_HereTransport(verify=trust) if here else None,
             verify=trust,
-            trust_env=not here,
         )
 
     @classmethod
