@@ -120,6 +120,19 @@ async def test_a_commit_that_is_here_needs_no_network(origin: Path, fetch: Fetch
     assert await fetch(origin, commit=first) == first
 
 
+async def test_a_branch_that_did_not_move_is_not_fetched_again_and_history_never_is(
+    origin: Path, fetch: Fetches
+) -> None:
+    commit(origin, {"main.py": "print(2)\n"})
+
+    await fetch(origin, "main")
+    await fetch(origin, "main")
+
+    mirror = fetch.settings.home / "sources" / "git" / "shop"
+    assert sum("fetching" in line for line in fetch.said) == 1
+    assert git("rev-list", "--count", "--all", at=mirror) == "1"
+
+
 async def test_a_fetch_takes_less_than_a_second(origin: Path, fetch: Fetches) -> None:
     commit(origin, {f"src/f{i}.py": f"x = {i}\n" * 50 for i in range(500)})
     started = time.monotonic()
