@@ -107,5 +107,5 @@ def _this_machine(env: Mapping[str, str]) -> Config:
     token = ""
     with contextlib.suppress(OSError):
         token = here.token_file.read_text().strip()
-    ca = here.home / "keys" / "ca.pem"
+    ca = here.home / "keys" / "root.pem"
     return Config(here.console_url, token, ca if os.access(ca, os.R_OK) else None)
