@@ -11,6 +11,8 @@ from leeward.model.build import Decision, Evidence
 
 # How far below the root apps are looked for when it holds none.
 DEPTH = 2
+# Directories with a manifest, else those with code, else those with pages.
+_TIERS = (60, 40, 1)
 _NOT_APPS = frozenset({"docs", "doc", "test", "tests", "examples", "example", "e2e", "scripts", ".github"})
 
 
@@ -73,30 +75,37 @@ def _decision(found: Sequence[Match]) -> Decision:
     return Decision("provider", best.provider.name, best.detection.evidence, alternatives)
 
 
-def _below(view: AppView, dockerfile: str) -> Found:
-    candidates: list[tuple[AppView, list[Match], bool]] = []
+def below(view: AppView, dockerfile: str) -> tuple[AppView, ...]:
+    """Directories below that hold an app, the surest kind only."""
+    found: list[tuple[AppView, int]] = []
     for path in view.directories(DEPTH):
-        inside = any(path.startswith(f"{other.name.removeprefix(_prefix(view))}/") for other, _, _ in candidates)
-        below = None if inside or _NOT_APPS.intersection(path.split("/")) else view.at(path)
-        if below is None:
-            continue
-        found = matches(below)
-        if below.has(dockerfile) or (found and found[0].detection.score >= DEPTH * 20):
-            candidates.append((below, found, below.has(dockerfile)))
+        inside = any(path.startswith(f"{other.name.removeprefix(_prefix(view))}/") for other, _ in found)
+        here = None if inside or _NOT_APPS.intersection(path.split("/")) else view.at(path)
+        if here is not None:
+            known = matches(here)
+            score = 100 if here.has(dockerfile) else known[0].detection.score if known else 0
+            if score:
+                found.append((here, score))
+    tiers = (tuple(here for here, score in found if score >= floor) for floor in _TIERS)
+    return next((tier for tier in tiers if tier), ())
+
+
+def _below(view: AppView, dockerfile: str) -> Found:
+    candidates = below(view, dockerfile)
     if not candidates:
         raise PlanFailed(_nothing(view, dockerfile), hint=_hint(view))
     if len(candidates) > 1:
-        names = ", ".join(f"'{candidate.name}'" for candidate, _, _ in candidates[:8])
+        names = ", ".join(f"'{candidate.name}'" for candidate in candidates[:8])
         raise PlanFailed(
             f"no app was recognised in '{view.name}' itself, and there are several below it: {names}",
-            hint=f"choose one: set path: {candidates[0][0].name} in leeward.yaml, or deploy that directory",
+            hint=f"choose one: set path: {candidates[0].name} in leeward.yaml, or deploy that directory",
             code="plan-ambiguous",
         )
-    below, found, own = candidates[0]
-    evidence = found[0].detection.evidence[0] if found else Evidence(dockerfile)
-    place = Decision("path", below.name, (Evidence(f"{below.name}/{evidence.file}", 0, "the only app in the tree"),))
-    inner = detect(below, dockerfile)
-    return Found(below, inner.matches, (place, *inner.decisions), dockerfile=own)
+    here = candidates[0]
+    inner = detect(here, dockerfile)
+    evidence = inner.decisions[0].because[0]
+    place = Decision("path", here.name, (Evidence(f"{here.name}/{evidence.file}", 0, "the only app in the tree"),))
+    return Found(here, inner.matches, (place, *inner.decisions), inner.dockerfile)
 
 
 def _prefix(view: AppView) -> str:

@@ -17,7 +17,12 @@ def explain(plan: BuildPlan) -> str:
         lines.append(f"{note.level}: {note.text}")
         if note.fix:
             lines.append(f"  fix: {note.fix}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(_shown(line) for line in lines) + "\n"
+
+
+def _shown(line: str) -> str:
+    """The line without what a terminal would obey: names and texts are a stranger's."""
+    return "".join(character if character.isprintable() else " " for character in line)
 
 
 def _head(plan: BuildPlan) -> str:

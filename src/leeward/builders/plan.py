@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from leeward.builders import dockerfile, manifest_lines, own_dockerfile, procfile
-from leeward.builders.detect import Found, detect
+from leeward.builders.detect import Found, below, detect
 from leeward.builders.processes import Processes, given, processes
 from leeward.builders.providers.provider import Context, Contribution
 from leeward.builders.tree import MAX_PATHS, AppView
@@ -65,7 +65,9 @@ def _generated(
     listed = procfile.read(view)
     start = given(Context(view, spec, env, versions, manifest=said), listed)
     part = provider.plan(Context(view, spec, env, versions, start, said))
-    running = processes(spec, said, listed, start, part, provider.name, provider.start_help())
+    elsewhere = below(view, spec.build.dockerfile) if start is None and part.start is None else ()
+    help = provider.start_help() + "".join(f", or set path: {other.name}" for other in elsewhere[:3])
+    running = processes(spec, said, listed, start, part, provider.name, help)
     blueprint = part.blueprint
     if not part.own_command:
         blueprint = type(blueprint)(blueprint.stages, running.start)

@@ -161,6 +161,8 @@ class AppView:
             return {}
         try:
             value = json.loads(text)
+            # Half a surrogate pair is legal JSON, and no text.
+            json.dumps(value, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise PlanFailed(f"'{path}' is not JSON: {_first_line(error)}", hint=f"correct '{path}'") from error
         if not isinstance(value, Mapping):

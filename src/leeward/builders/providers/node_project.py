@@ -159,7 +159,7 @@ def _yarn(view: AppView, version: str, evidence: Evidence, others: tuple[str, ..
 def demands(context: Context, project: Project) -> list[Demand]:
     """Every demand on Node's version, the strongest first."""
     view, manifest = context.view, project.manifest
-    found = [_ranged(demand.text, demand.evidence) or demand for demand in context.version_demands(NODE, 1)]
+    found = [_explicit(demand) for demand in context.version_demands(NODE, 1)]
     asked: list[tuple[str, Evidence]] = []
     if value := text(manifest, "engines", "node"):
         asked.append((value, project.key_at("node", f"engines.node {value}"[:60])))
@@ -180,6 +180,12 @@ def demands(context: Context, project: Project) -> list[Demand]:
         if demand := _ranged(value, evidence):
             found.append(demand)
     return found
+
+
+def _explicit(demand: Demand) -> Demand:
+    """A variable may hold a range too, and gives way to nothing."""
+    ranged = _ranged(demand.text, demand.evidence)
+    return Demand(demand.text, ranged.accepts, demand.evidence) if ranged else demand
 
 
 def _ranged(value: str, evidence: Evidence) -> Demand | None:

@@ -171,4 +171,8 @@ def bounded(command: str, where: str) -> str:
             f"the command in '{where}' is longer than {MAX_COMMAND} characters",
             hint="put it into a script and call that",
         )
+    try:
+        command.encode()
+    except UnicodeEncodeError as error:
+        raise PlanFailed(f"the command in '{where}' is not Unicode", hint="write it in UTF-8") from error
     return command.strip()

@@ -69,7 +69,8 @@ class Python:
         if found:
             score = (90 if lock else 80 if manifest else 60) + (10 if view.has("manage.py") else 0)
             return Detection(min(score, 100), tuple(Evidence(path) for path in found))
-        script = view.first(*_SCRIPTS) or next(iter(view.top(".py")), None)
+        others = (path for path in view.top(".py") if path not in ("setup.py", "conftest.py", "noxfile.py"))
+        script = view.first(*_SCRIPTS) or next(others, None)
         return Detection(40, (Evidence(script),)) if script else None
 
     def plan(self, context: Context) -> Contribution:
@@ -171,8 +172,8 @@ def _added(
 def _has_server(server: str, dependencies: Dependencies, view: AppView) -> bool:
     if dependencies.find(server) or f'name = "{server}"' in view.read("uv.lock"):
         return True
-    brought = (dependencies.find(name) for name in _PROVIDES.get(server, ()))
-    return any(item is not None and item.extras & {"standard", "all"} for item in brought)
+    brings = _PROVIDES.get(server, ())
+    return any(item.name in brings and item.extras & {"standard", "all"} for item in dependencies.items)
 
 
 def _after_copy(context: Context, found: Found) -> tuple[Instruction, ...]:

@@ -81,11 +81,12 @@ def _preference(item: Application) -> tuple[bool, int, int]:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    for statement in body:
+    waiting = list(reversed(body))
+    while waiting:
+        statement = waiting.pop()
         yield statement
         if isinstance(statement, ast.If | ast.Try | ast.With):
-            yield from _statements(statement.body)
-            yield from _statements(getattr(statement, "orelse", []))
+            waiting += [*reversed(getattr(statement, "orelse", [])), *reversed(statement.body)]
 
 
 def _imported(module: ast.Module) -> dict[str, tuple[str, str]]:
