@@ -58,10 +58,6 @@ class BuildkitBuilder:
             with self._work(job) as work:
                 return await self._build(job, work, say)
 
-    def steps(self) -> frozenset[str]:
-        """The steps of all builds that run now, whoever began them."""
-        return self._cgroup.steps()
-
     async def _build(self, job: BuildJob, work: Path, say: Say) -> Built:
         flavours = [flavour for image in job.plan.bases if (flavour := flavour_of(image))]
         text = job.plan.dockerfile

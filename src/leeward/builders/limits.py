@@ -23,12 +23,11 @@ _WEIGHT = 25
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """What builds use now: memory in bytes (highest since `reset_peak`), processes, and refused forks so far."""
+    """What builds use: the most memory in bytes since `reset_peak`, how often the kernel ended one, processes now."""
 
     memory_peak: int
-    memory_hits: int
+    killed: int
     pids: int
-    refused_forks: int
 
 
 class Cgroup:
@@ -68,10 +67,12 @@ class Cgroup:
         _put(self._place("pids") / "pids.max", pids)
 
     def steps(self) -> frozenset[str]:
-        """The names of the steps that run now, of every build."""
+        """The names of the steps that have processes now, of every build."""
         place = self._place("pids")
         with contextlib.suppress(OSError):
-            return frozenset(entry.name for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False))
+            found = [entry.name for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False)]
+            # A dockerd that died leaves empty ones behind.
+            return frozenset(name for name in found if _number(place / name / "pids.current"))
         return frozenset()
 
     def processes(self, step: str) -> tuple[int, ...]:
@@ -97,21 +98,17 @@ class Cgroup:
                 return
 
     def reset_peak(self) -> None:
-        """Begin to measure the highest use of memory anew."""
+        """Begin to measure the highest use of memory anew (cgroup v1)."""
         if not self._v2:
             _put(self._place("memory") / "memory.max_usage_in_bytes", "0")
 
     def pressure(self, step: str = "") -> Pressure:
         """What a step uses, or all of them."""
-        memory, pids = self._place("memory") / step, self._place("pids") / step
+        memory, pids = self._place("memory") / step, _number(self._place("pids") / step / "pids.current")
         if self._v2:
-            events = _table(memory / "memory.events")
-            peak = _number(memory / "memory.peak") or _number(memory / "memory.current")
-            hits = events.get("oom_kill", 0) + events.get("max", 0)
-        else:
-            peak = _number(memory / "memory.max_usage_in_bytes")
-            hits = _number(memory / "memory.failcnt") + _table(memory / "memory.oom_control").get("oom_kill", 0)
-        return Pressure(peak, hits, _number(pids / "pids.current"), _table(pids / "pids.events").get("max", 0))
+            return Pressure(_number(memory / "memory.peak"), _table(memory / "memory.events").get("oom_kill", 0), pids)
+        # `failcnt` is no longer counted by newer kernels, and `oom_kill` only where the victim was.
+        return Pressure(_number(memory / "memory.max_usage_in_bytes"), 0, pids)
 
     def _place(self, controller: str) -> Path:
         top = self._root if self._v2 else self._root / controller

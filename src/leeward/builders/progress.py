@@ -74,11 +74,11 @@ class Progress:
                 yield f"    {timed[2]}"
         elif rest == "CACHED":
             if shown and " FROM " not in vertex.name:
-                yield "    cached"
+                yield "  cached"
         elif done := _DONE.match(rest):
             if shown and " FROM " not in vertex.name:
                 vertex.ran = True
-                yield f"    done in {done[1]} s"
+                yield f"  done in {done[1]} s"
             elif vertex.name.startswith("exporting to image"):
                 yield f"image written in {done[1]} s"
         elif rest.startswith("ERROR"):

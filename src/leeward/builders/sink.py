@@ -20,5 +20,5 @@ class Sink:
                 self._say(text)
                 if self._left <= 0:
                     self._say("(the build printed more than 8 MiB: the rest is left out)")
-            elif not text.startswith("     "):
+            elif not text.startswith("    "):
                 self._say(text)

@@ -37,7 +37,9 @@ class Watch:
         self._written: dict[Path, int] = {}
         self._files: dict[Path, int] = {}
         self._caches: dict[Path, int] = {}
-        self._began = cgroup.pressure()
+        if not cgroup.steps():
+            cgroup.reset_peak()
+        self._killed = cgroup.pressure().killed
         self._refused = 0
         self._free, self._free_files = self._disk()
 
@@ -72,7 +74,8 @@ class Watch:
     def out_of_memory(self, output: str) -> bool:
         """Whether a failure with this output is due to the memory limit."""
         now = self._cgroup.pressure()
-        return now.memory_hits > self._began.memory_hits and bool(_KILLED.search(output))
+        full = now.memory_peak >= self._settings.build_memory_mib * MIB * 0.97
+        return (full or now.killed > self._killed) and bool(_KILLED.search(output))
 
     def out_of_processes(self, output: str) -> bool:
         """Whether a failure with this output is due to the bound on processes."""

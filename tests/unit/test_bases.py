@@ -1,0 +1,126 @@
+"""Base images: recipes, mirrors, and the command that makes one."""
+
+from pathlib import Path
+
+import pytest
+
+from leeward.builders import debian, rootfs
+from leeward.builders.bases import tags
+from leeward.builders.recipes import RECIPES, Recipe, flavour_of
+
+DEB822 = """Types: deb
+# a comment with: a colon
+URIs: http://mirror.test/debian
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: http://mirror.test/debian-security
+Suites: bookworm-security
+Components: main
+"""
+STRANGERS = """deb [signed-by=/x.gpg] https://strange.test/apt bookworm stable
+deb https://strange.test/node nodistro main
+Types: deb-src
+URIs: http://source.test/debian
+Suites: bookworm
+Components: main
+"""
+
+
+def test_every_flavour_has_a_tag_of_its_own_that_stays() -> None:
+    assert set(tags()) == set(RECIPES)
+    assert len(set(tags().values())) == len(RECIPES)
+    assert tags() == tags()
+
+
+def test_the_tag_follows_suite_packages_and_node_but_not_their_order() -> None:
+    one = Recipe("x", "bookworm", ("a", "b"))
+
+    assert Recipe("x", "bookworm", ("b", "a")).tag == one.tag
+    assert Recipe("x", "trixie", ("a", "b")).tag != one.tag
+    assert Recipe("x", "bookworm", ("a", "b", "c")).tag != one.tag
+    assert Recipe("x", "bookworm", ("a", "b"), node=22).tag != one.tag
+    assert Recipe("x", "bookworm", ("a", "b"), build=True).tag != one.tag
+
+
+def test_every_run_flavour_has_a_build_flavour_with_compilers_and_none_itself() -> None:
+    for flavour, recipe in RECIPES.items():
+        assert ("build-essential" in recipe.packages) == flavour.endswith("-build")
+        assert "ca-certificates" in recipe.packages
+    assert {flavour for flavour in RECIPES if not flavour.endswith("-build")} - {"static"} == {
+        flavour.removesuffix("-build") for flavour in RECIPES if flavour.endswith("-build")
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "flavour"),
+    [
+        (RECIPES["node22"].image, "node22"),
+        ("leeward-base/python3.11:latest", "python3.11"),
+        ("leeward-base/python9:x", None),
+        ("python:3.11", None),
+        ("", None),
+    ],
+)
+def test_an_image_name_tells_its_flavour(image: str, flavour: str | None) -> None:
+    assert flavour_of(image) == flavour
+
+
+def test_mirrors_are_read_from_both_formats_of_apt() -> None:
+    one_line = (
+        "deb [arch=amd64] http://mirror.test/debian bookworm main contrib\n"
+        "deb http://mirror.test/debian-security bookworm-security main\n"
+    )
+
+    expected = debian.Mirrors("http://mirror.test/debian", "http://mirror.test/debian-security")
+    assert debian.parse_sources([DEB822]) == expected
+    assert debian.parse_sources([STRANGERS, one_line]) == expected
+
+
+def test_a_machine_with_other_sources_only_has_no_debian_mirror() -> None:
+    ubuntu = "deb http://mirror.test/ubuntu noble main\n"
+
+    assert debian.parse_sources([ubuntu, STRANGERS]) is None
+
+
+def test_a_switched_off_entry_is_no_mirror() -> None:
+    off = "Enabled: no\nTypes: deb\nURIs: http://old.test/debian\nSuites: bookworm\nComponents: main\n"
+
+    assert debian.parse_sources([off, DEB822]) == debian.Mirrors(
+        "http://mirror.test/debian", "http://mirror.test/debian-security"
+    )
+
+
+def test_an_operators_mirror_has_its_security_archive_beside_it() -> None:
+    assert debian.mirrors_of("http://m.test/debian/").security == "http://m.test/debian-security"
+    assert debian.mirrors_of("http://m.test/copy").security == ""
+
+
+def test_the_command_names_everything_that_decides_about_the_tree() -> None:
+    mirrors = debian.Mirrors("http://m.test/debian", "http://m.test/debian-security")
+
+    command = debian.bootstrap("trixie", ("b", "a"), ("sync-in /files /",), mirrors, Path("/t/root.tar"))
+
+    assert command[0] == "mmdebstrap"
+    assert "--include=a,b" in command
+    assert "--customize-hook=sync-in /files /" in command
+    assert command[-4:] == (
+        "trixie",
+        "/t/root.tar",
+        "deb http://m.test/debian trixie main",
+        "deb http://m.test/debian-security trixie-security main",
+    )
+
+
+def test_without_a_mirror_the_tools_own_is_used() -> None:
+    assert debian.bootstrap("bookworm", ("a",), (), None, Path("/t"))[-2:] == ("bookworm", "/t")
+
+
+def test_every_base_has_with_ca_and_its_label() -> None:
+    for flavour in RECIPES:
+        mode, text = rootfs.files(flavour)["usr/local/bin/with-ca"]
+        assert mode == 0o755
+        assert 'exec "$@"' in text
+        assert f"LABEL leeward.base={flavour}" in rootfs.config_changes(flavour)
