@@ -4,7 +4,7 @@ import atexit
 import hashlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -13,11 +13,11 @@ from pathlib import Path
 from argon2 import PasswordHasher
 
 from leeward.errors import Unavailable
+from leeward.fakes.edge import FakeEdge
 from leeward.fakes.engine import FakeEngine
 from leeward.model.access import Caller, Scope
 from leeward.model.app import AppSpec, ProcessSpec
 from leeward.model.release import Deploy, DeployStatus, Release, SourceKind, SourceRef
-from leeward.model.route import Certificate, Route, Traffic
 from leeward.model.runtime import Instance, InstanceState, Observed
 from leeward.ports import GitAnswer, Stores, Upload
 from leeward.services import Services
@@ -58,22 +58,6 @@ class StageEngine(FakeEngine):
         if self.away:
             raise Unavailable("dockerd does not answer")
         return await super().apps()
-
-
-class TwinEdge:
-    async def put(self, route: Route) -> None: ...
-
-    async def drop(self, app: str) -> None: ...
-
-    async def sync(self, routes: Sequence[Route], certificates: Sequence[Certificate]) -> None: ...
-
-    async def certify(self, hosts: Sequence[str]) -> None: ...
-
-    async def peers(self, app: str) -> frozenset[str]:
-        return frozenset()
-
-    async def traffic(self) -> Mapping[str, Traffic]:
-        return {}
 
 
 @dataclass
@@ -192,5 +176,5 @@ async def stage(home: Path) -> AsyncIterator[Stage]:
             stores.notices.publish(topic)
 
         cheap = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-        services = Services(stores, engine, TwinEdge(), settings, clock, poke, uploads, gits, hasher=cheap)
+        services = Services(stores, engine, FakeEdge(), settings, clock, poke, uploads, gits, hasher=cheap)
         yield Stage(services, stores, clock, engine, uploads, gits, settings, pokes)

@@ -1,11 +1,15 @@
 """Access: the first admin, passwords, sessions, tokens, and who may ask from where."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
 from tests.unit.services_stage import ADMIN, DEPLOYER, NOW, Clock, Stage, stage
 
 from leeward.errors import Forbidden, Invalid, NotFound, TooMany, Unauthorized
@@ -127,17 +131,39 @@ async def test_many_guesses_at_once_are_many_guesses(st: Stage) -> None:
     assert [type(answer) for answer in answers].count(TooMany) == 15
 
 
-async def test_a_password_is_checked_off_the_event_loop(st: Stage) -> None:
-    slow = PasswordHasher(time_cost=3, memory_cost=16384, parallelism=1)
-    await st.stores.access.put_user(User("ada", slow.hash("right"), Scope.ADMIN, NOW))
-    turns = 0
-    task = asyncio.create_task(st.services.access.sign_in("ada", "right", ""))
-    while not task.done():
-        turns += 1
-        await asyncio.sleep(0.001)
+class Gate(PasswordHasher):
+    """A password check that lasts until the event loop lets it end, and counts."""
 
-    # On the loop it would be a handful: one for each query.
-    assert (await task).user == "ada" and turns > 20
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=64, parallelism=1)
+        self.open = threading.Event()
+        self.checks = 0
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+        self.checks += 1
+        if not self.open.wait(5):
+            raise VerificationError("the event loop stood still")
+        return super().verify(hash, password)
+
+
+async def test_a_password_is_checked_off_the_event_loop(st: Stage) -> None:
+    gate = Gate()
+    access = replace(st.services, hasher=gate).access
+    await st.stores.access.put_user(User("ada", gate.hash("right"), Scope.ADMIN, NOW))
+
+    asyncio.get_running_loop().call_later(0.01, gate.open.set)
+
+    assert (await access.sign_in("ada", "right", "")).user == "ada"
+
+
+async def test_a_name_that_is_not_there_costs_a_check_too(st: Stage) -> None:
+    gate = Gate()
+    gate.open.set()
+
+    with pytest.raises(Unauthorized):
+        await replace(st.services, hasher=gate).access.sign_in("nobody", "wrong", "")
+
+    assert gate.checks == 1
 
 
 def test_each_wrong_try_doubles_the_wait_up_to_a_quarter_of_an_hour() -> None:

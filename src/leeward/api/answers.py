@@ -20,7 +20,7 @@ S = TypeVar("S")
 class Listing(BaseModel, Generic[T]):
     """A part of a list; `next` is the value of `after` for the following part, '' at the end."""
 
-    items: Sequence[T]
+    items: tuple[T, ...]
     next: str = ""
 
 

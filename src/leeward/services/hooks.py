@@ -65,7 +65,7 @@ class Hooks:
         right = hmac.compare_digest(digest(secret), wanted or digest(secrets.token_hex(16)))
         if wish is None or not wanted or not right:
             raise Unauthorized(
-                "there is no such deploy hook", hint="make a new one with `lee hooks rotate`", code="wrong-hook"
+                "there is no such deploy hook", hint="make a new one with `lee hooks`", code="wrong-hook"
             )
         return await self._deploys.deploy(Caller("deploy hook", Scope.DEPLOY), app, message="deploy hook")
 

@@ -53,7 +53,7 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes) -> None:
     if not hmac.compare_digest(given.encode(), wanted.encode()):
         raise Unauthorized(
             "the webhook's signature is wrong",
-            hint="copy the secret again with `lee hooks rotate`",
+            hint="copy the secret again with `lee hooks`",
             code="wrong-signature",
         )
 
