@@ -56,6 +56,7 @@ class Watch:
         self._now = now
         self._ooms: dict[str, float] = {}
         self._exits: dict[str, _Exit] = {}
+        self._connected = False
         self.on = False
         """Whether the daemon runs us; otherwise nothing is followed."""
 
@@ -74,14 +75,20 @@ class Watch:
             self._tasks.cancel("health", current.id)
         else:
             self._tasks.start("health", current.id, lambda: self._check(current.id))
-            again = lambda: self._again(current.id)  # noqa: E731
-            self._tasks.start("log", current.id, lambda: self._follower.follow(current), again)
+            self._tasks.start("log", current.id, lambda: self._follow(current), lambda: self._again(current.id))
         if self._misnamed(current):
             self._tasks.start("name", current.id, lambda: self._name(current.id))
 
+    async def _follow(self, container: Container) -> None:
+        try:
+            await self._follower.follow(container)
+        except Unavailable as error:
+            # Docker is away; the events say when it is back.
+            _log.debug("log of %s: %s", container.name, error.message)
+
     def _again(self, id: str) -> None:
         container = self._sight.containers.get(id)
-        if container is not None:
+        if container is not None and self._connected:
             # Not at once: a log that ends while the container still runs must not become a busy loop.
             asyncio.get_running_loop().call_later(0.2, self.settle, container)
 
@@ -90,19 +97,25 @@ class Watch:
     async def events(self) -> None:
         """Follow Docker's events until it breaks off. Raises Unavailable."""
         filters = json.dumps({"type": ["container"], "label": [f"{HOME}={self._home}"]})
-        async with self._dockerd.open("GET", "events", filters=filters) as response:
-            # What happened before we listened.
-            await self._sight.refresh()
-            rest = b""
-            try:
-                async for part in response.content.iter_any():
-                    *lines, rest = (rest + part).split(b"\n")
-                    for line in lines:
-                        if line.strip():
-                            await self._happened(json.loads(line))
-            except aiohttp.ClientError as error:
-                raise Unavailable(f"docker broke off its events ({type(error).__name__})") from error
+        try:
+            async with self._dockerd.open("GET", "events", filters=filters) as response:
+                self._connected = True
+                # What happened before we listened.
+                await self._sight.refresh()
+                await self._listen(response)
+        except aiohttp.ClientError as error:
+            raise Unavailable(f"docker broke off its events ({type(error).__name__})") from error
+        finally:
+            self._connected = False
         raise Unavailable("docker ended its events")
+
+    async def _listen(self, response: aiohttp.ClientResponse) -> None:
+        rest = b""
+        async for part in response.content.iter_any():
+            *lines, rest = (rest + part).split(b"\n")
+            for line in lines:
+                if line.strip():
+                    await self._happened(json.loads(line))
 
     async def _happened(self, event: dict[str, Any]) -> None:
         id = event.get("id") or event["Actor"]["ID"]
