@@ -134,9 +134,8 @@ class Phases:
             spec = app.spec.model_copy(update={"build": build})
             return spec, self._builder.plan(self._trees, spec, env, app.versions)
         root = Path(deploy.carry["tree"])
-        spec = spec_in(root, deploy.app, app.spec)
-        folder = below(root, spec.path if spec.path != "." else deploy.source.path)
-        return spec, self._builder.plan(folder, spec, {**spec.env, **env}, app.versions)
+        spec = _spec(root, deploy.source.path, deploy.app, app.spec)
+        return spec, self._builder.plan(root, spec, {**spec.env, **env}, app.versions)
 
     # --- build --------------------------------------------------------------------------------------------
 
@@ -146,9 +145,8 @@ class Phases:
         if plan.strategy == Strategy.IMAGE:
             return replace(deploy, carry={**deploy.carry, "foreign": plan.image or ""})
         root = Path(deploy.carry["tree"])
-        folder = below(root, spec.path if spec.path != "." else deploy.source.path)
         env = merged_env(spec, await self._stores.apps.env(deploy.app))
-        job = BuildJob(deploy.app, deploy.id, folder, plan, revealed(env))
+        job = BuildJob(deploy.app, deploy.id, root, plan, revealed(env))
         built = await self._builder.build(job, say)
         say(f"built {built.id[:19]}, {built.size_bytes / 1e6:.0f} MB{' (nothing changed)' if built.cached else ''}")
         return replace(deploy, carry={**deploy.carry, "image_id": built.id})
@@ -182,6 +180,20 @@ class Phases:
             )
         )
         return replace(deploy, release=release.number)
+
+
+def _spec(root: Path, path: str, app: str, known: AppSpec) -> AppSpec:
+    """The spec of an app in a repository, its `path` from the repository's root: the manifest in the folder that
+    was asked for wins, then the root's, then what the app was given before."""
+    folder = below(root, path)
+    for place in dict.fromkeys((folder, root)):
+        if any((place / name).is_file() for name in MANIFESTS):
+            spec = spec_in(place, app, known)
+            inside = below(root, str((place / spec.path).relative_to(root)) if place != root else spec.path)
+            chosen = folder if place == root and spec.path == "." else inside
+            return spec.model_copy(update={"path": str(chosen.relative_to(root.resolve()))})
+    chosen = folder if known.path == "." else below(root, known.path)
+    return known.model_copy(update={"path": str(chosen.relative_to(root.resolve()))})
 
 
 def spec_in(root: Path, app: str, known: AppSpec, *, strict: bool = True) -> AppSpec:

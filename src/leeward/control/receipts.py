@@ -25,10 +25,11 @@ AFTER_S = 0.25
 class Receipts:
     """Takes the receipt of a rollout: looks at the edge's counters before and after, with a probe in between."""
 
-    def __init__(self, edge: Edge, address: tuple[str, int], domain: str) -> None:
+    def __init__(self, edge: Edge, address: tuple[str, int], domain: str, after_s: float = AFTER_S) -> None:
         self._edge = edge
         self._address = address
         self._domain = domain
+        self._after_s = after_s
         # The probe asks this machine's own edge on loopback: what it counts is the answer, not who answers.
         self._tls = ssl.create_default_context()
         self._tls.check_hostname = False
@@ -45,7 +46,7 @@ class Receipts:
 
         async def done() -> Receipt | None:
             if probe is not None:
-                await pause(stop, AFTER_S)
+                await pause(stop, self._after_s)
             stop.set()
             if probe is not None:
                 await probe

@@ -27,7 +27,7 @@ from leeward.settings import Settings
 
 Say = Callable[[str], None]
 EXAMPLES = ("finrag-backend", "finrag-frontend")
-FIRST_BASES = ("python3.11", "python3.11-build")
+FIRST_BASES = ("python3.13", "python3.13-build")
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE_S = 900.0
 

@@ -187,7 +187,8 @@ class Plane:
             await self.apps.sync_edge()
 
     async def _sweep_sources(self) -> None:
-        busy = frozenset(deploy.id for deploy in await self.stores.deploys.active())
+        active = await self.stores.deploys.active()
+        busy = frozenset(name for deploy in active for name in (deploy.id, deploy.app, deploy.source.upload) if name)
         await asyncio.to_thread(sweep, self.settings, busy)
 
     async def _collect(self) -> None:
