@@ -11,7 +11,8 @@ from tests.contracts.builder import SECRET, BuilderContract
 from tests.contracts.kitchen import Kitchen, kitchen
 from tests.contracts.tiny import docker, needs_docker
 
-from leeward.errors import BuildFailed
+from leeward.builders.buildkit import BuildkitBuilder
+from leeward.errors import BuildFailed, LeewardError
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +134,22 @@ async def test_one_build_over_its_bound_leaves_the_other_alone(tmp_path: Path) -
             await made.builder.build(bomb, lambda line: None)
 
         assert (await good).id.startswith("sha256:")
+
+
+async def test_what_a_dead_control_plane_left_is_ended_and_its_secrets_are_removed(world: Kitchen) -> None:
+    begun = asyncio.Event()
+    job = world.job("echo begun; sleep 300", env={"TOKEN": SECRET}, secrets=("TOKEN",))
+    orphan = asyncio.create_task(world.builder.build(job, lambda line: begun.set() if "begun" in line else None))
+    await asyncio.wait_for(begun.wait(), 30)
+    left = set(world.settings.run_dir.glob("build-*"))
+
+    await BuildkitBuilder(world.settings).build(world.job("true"), lambda line: None)
+
+    with pytest.raises(LeewardError):
+        await orphan
+    assert left
+    assert not left & set(world.settings.run_dir.glob("build-*"))
+    assert world.running() == 0
 
 
 async def test_the_same_source_gives_the_same_layers(world: Kitchen) -> None:

@@ -63,6 +63,8 @@ class Bases:
             task = asyncio.create_task(self._have(recipe, say))
             self._making[recipe.flavour] = task
             task.add_done_callback(lambda _: self._making.pop(recipe.flavour, None))
+        else:
+            say(f"waiting for base image {recipe.flavour}")
         return task
 
     async def _have(self, recipe: Recipe, say: Say) -> None:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from leeward.builders import context
+from leeward.builders import context, leftovers
 from leeward.builders.bases import Bases, tags
 from leeward.builders.failures import explain
 from leeward.builders.limits import Cgroup
@@ -21,7 +21,7 @@ from leeward.builders.recipes import flavour_of
 from leeward.builders.sink import Sink
 from leeward.builders.upstream import Upstream
 from leeward.builders.watch import Watch, too_many_processes
-from leeward.errors import BuildFailed
+from leeward.errors import BuildFailed, LeewardError, Unavailable
 from leeward.model.app import AppSpec
 from leeward.model.build import BuildPlan
 from leeward.ports import BuildJob, Built, Say
@@ -29,6 +29,10 @@ from leeward.settings import Settings
 
 _HOST_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|DSN|DATABASE_URL", re.I)
+_ENGINE_GONE = re.compile(
+    r"server did not provide an image ID|code = Unavailable|Cannot connect to the Docker daemon|error during connect"
+    r"|transport is closing|unexpected EOF"
+)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY")
 
 
@@ -41,6 +45,8 @@ class BuildkitBuilder:
         self._slots = asyncio.Semaphore(settings.builds)
         self._cgroup = Cgroup(settings)
         self._data_root: Path | None = None
+        self._working: set[Path] = set()
+        self._swept = False
         self.bases = Bases(settings)
         self._upstream = Upstream(self._docker)
 
@@ -94,6 +100,8 @@ class BuildkitBuilder:
             if watching.done():
                 watching.result()
             code = client.result()
+        except FileNotFoundError as error:
+            raise Unavailable(f"'{self._docker[0]}' is not installed", hint="run `lee doctor`") from error
         except TimeoutError as error:
             raise BuildFailed(
                 f"the build took longer than {self._settings.build_timeout_s} s",
@@ -106,7 +114,9 @@ class BuildkitBuilder:
             raise self._failure(progress, watch, masker)
         return progress
 
-    def _failure(self, progress: Progress, watch: Watch, masker: Masker) -> BuildFailed:
+    def _failure(self, progress: Progress, watch: Watch, masker: Masker) -> LeewardError:
+        if not progress.step and _ENGINE_GONE.search(progress.error):
+            return Unavailable("dockerd went away while it built", hint="the build is tried again; see `lee doctor`")
         if watch.out_of_memory("\n".join((*progress.output, progress.error))):
             return BuildFailed(
                 f"the build used more than {self._settings.build_memory_mib} MiB of memory",
@@ -134,7 +144,11 @@ class BuildkitBuilder:
     def _work(self, job: BuildJob) -> Iterator[Path]:
         """A private folder with the Dockerfile and the secrets as files; gone afterwards."""
         self._settings.run_dir.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix="build-", dir=self._settings.run_dir))
+        if not self._swept:
+            leftovers.sweep(self._settings.run_dir, self._working)
+            self._swept = True
+        work = Path(tempfile.mkdtemp(prefix=leftovers.PREFIX, dir=self._settings.run_dir))
+        self._working.add(work)
         try:
             folder = work / "secrets"
             folder.mkdir(mode=0o700)
@@ -145,6 +159,7 @@ class BuildkitBuilder:
             yield work
         finally:
             shutil.rmtree(work, ignore_errors=True)
+            self._working.discard(work)
 
     def _secrets(self, job: BuildJob) -> Mapping[str, bytes]:
         found = {name: job.env[name].encode() for name in job.plan.build_secrets if name in job.env}
@@ -165,7 +180,7 @@ class BuildkitBuilder:
         if self._data_root is None:
             code, text = await output((*self._docker, "info", "--format", "{{.DockerRootDir}}"))
             if code:
-                raise BuildFailed("dockerd does not answer", hint="run `lee doctor`")
+                raise Unavailable("dockerd does not answer", hint="run `lee doctor`")
             self._data_root = Path(text.strip())
         return self._data_root
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from leeward.builders.masking import Masker
 
-_GRACE_S = 3.0
+# A bootstrap takes its mounts away when it is asked to end.
+_GRACE_S = 10.0
 _CHUNK = 65536
 # A longer line is cut into pieces of this size, so that a build cannot fill our memory.
 _LONGEST = 16384
