@@ -1,6 +1,7 @@
 """A tiny image and an engine on the real Docker, for tests."""
 
 import asyncio
+import atexit
 import contextlib
 import functools
 import io
@@ -131,7 +132,14 @@ def tiny_image() -> str:
             item = tarfile.TarInfo(f"bin/{applet}")
             item.type, item.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(item)
-    return docker("import", "--change", 'CMD ["httpd","-f","-p","8080","-h","/www"]', "-", stdin=data.getvalue())
+    made = docker("import", "--change", 'CMD ["httpd","-f","-p","8080","-h","/www"]', "-", stdin=data.getvalue())
+    atexit.register(_forget, made)
+    return made
+
+
+def _forget(image: str) -> None:
+    with contextlib.suppress(RuntimeError):
+        docker("rmi", image)
 
 
 class Machine:

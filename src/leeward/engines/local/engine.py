@@ -161,6 +161,10 @@ class LocalEngine:
     async def _sweep_networks(self, ids: frozenset[str]) -> None:
         for id in ids:
             await self._tasks.wait("stop", id, 80)
+        await self.sweep()
+
+    async def sweep(self) -> None:
+        """Remove the networks of projects in which nothing is left."""
         await self._deeds.sweep_networks()
 
     async def observe(self, app: str) -> Observed:

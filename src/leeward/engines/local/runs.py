@@ -7,8 +7,6 @@ import signal
 from collections.abc import Sequence
 from dataclasses import replace
 
-import aiohttp
-
 from leeward.engines.local.container import ONCE
 from leeward.engines.local.deeds import Deeds
 from leeward.engines.local.dockerd import Dockerd, frames
@@ -94,16 +92,12 @@ class Runs:
 
     async def _say(self, id: str, say: Say) -> None:
         rest: dict[str, bytes] = {}
-        try:
-            async with self._dockerd.open(
-                "GET", f"containers/{id}/logs", follow="1", stdout="1", stderr="1"
-            ) as response:
-                async for stream, data in frames(response):
-                    *lines, rest[stream] = (rest.get(stream, b"") + data).split(b"\n")
-                    for line in lines:
-                        say(line.decode("utf-8", "replace").rstrip("\r"))
-        except aiohttp.ClientError:
-            return
+        path = f"containers/{id}/logs"
+        async with self._dockerd.open("GET", path, follow="1", stdout="1", stderr="1") as response:
+            async for stream, data in frames(response):
+                *lines, rest[stream] = (rest.get(stream, b"") + data).split(b"\n")
+                for line in lines:
+                    say(line.decode("utf-8", "replace").rstrip("\r"))
         for line in rest.values():
             if line:
                 say(line.decode("utf-8", "replace"))
