@@ -1,7 +1,10 @@
 """Plans of small trees, compared with what a reviewer has read: `GOLDEN=write` writes them anew."""
 
+import hashlib
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -69,3 +72,27 @@ def test_every_plan_has_exactly_the_fields_of_the_schema() -> None:
     fields = set(plan_schema()["properties"])
 
     assert all(set(planned(name).as_dict()) == fields for name in NAMES)
+
+
+def digest() -> str:
+    """One hash over all plans."""
+    text = "".join(json.dumps(planned(name).as_dict()) for name in NAMES)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_another_process_makes_the_same_plans_byte_for_byte() -> None:
+    program = "from tests.golden.test_plans import digest; print(digest())"
+
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            cwd=HERE.parents[1],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+
+    assert answers == {digest() + "\n"}

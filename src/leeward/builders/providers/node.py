@@ -61,7 +61,9 @@ class Node:
         version = choose(NODE, node_project.demands(context, project), context.remembered)
         manager = node_project.manager(project)
         packages = system_packages.find(
-            system_packages.NODE, ((name, project.key_at(name)) for name in project.all_dependencies), asked(context)
+            system_packages.NODE,
+            ((name, project.key_at(name)) for name in sorted(project.all_dependencies)),
+            asked(context),
         )
         site = None if context.start else _site(context, project)
         install = _install(context, project, manager, version.name, packages.build)
