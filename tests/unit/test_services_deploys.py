@@ -145,6 +145,14 @@ async def test_the_same_key_for_another_request_is_refused(st: Stage) -> None:
         await st.services.deploys.deploy(DEPLOYER, "shop", GIT, idempotency_key="k1")
 
 
+async def test_two_first_deploys_at_once_are_two_deploys_of_one_app(st: Stage) -> None:
+    wishes = [st.services.deploys.deploy(DEPLOYER, "shop", source) for source in (GIT, IMAGE)]
+
+    deploys = await asyncio.gather(*wishes)
+
+    assert {deploy.app for deploy in deploys} == {"shop"} and (await st.kinds()).count("app.created") == 1
+
+
 async def test_a_key_belongs_to_its_caller(st: Stage) -> None:
     first = await st.services.deploys.deploy(DEPLOYER, "shop", IMAGE, idempotency_key="k1")
     second = await st.services.deploys.deploy(ADMIN, "shop", IMAGE, idempotency_key="k1")

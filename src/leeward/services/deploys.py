@@ -84,18 +84,22 @@ class Deploys:
             )
         if spec is not None:
             await refuse_taken(self._context, name, spec.domains)
-        if app is None:
-            await self._create(caller, name, source, spec)
-        else:
-            await self._stores.apps.update(name, lambda old: _wish(standing(old), source, spec))
+        if app is None and await self._created(caller, name, source, spec):
+            return await self.queue(caller, name, DeployKind.CODE, source, message)
+        await self._stores.apps.update(name, lambda old: _wish(standing(old), source, spec))
         return await self.queue(caller, name, DeployKind.CODE, source, message)
 
-    async def _create(self, caller: Caller, name: str, source: SourceRef, spec: AppSpec | None) -> None:
+    async def _created(self, caller: Caller, name: str, source: SourceRef, spec: AppSpec | None) -> bool:
+        """Whether we made the app; False when another request was first. Raises Invalid."""
         parse.spec({"name": name})
-        await self._stores.apps.create(
-            App(name, spec=spec or AppSpec(), source=source, created_at=self._context.clock.now())
-        )
+        try:
+            await self._stores.apps.create(
+                App(name, spec=spec or AppSpec(), source=source, created_at=self._context.clock.now())
+            )
+        except Conflict:
+            return False
         await self._context.note(caller, "app.created", f"app '{name}' created", name)
+        return True
 
     async def queue(self, caller: Caller, app: str, kind: DeployKind, source: SourceRef, message: str = "") -> Deploy:
         """Queue a deploy of any kind and tell the loops. The caller's right was checked before."""

@@ -1,6 +1,7 @@
 """Apps."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fastapi import APIRouter
 
@@ -8,7 +9,7 @@ from leeward.api.answers import ExecView, Listing
 from leeward.api.bodies import ExecBody, NewApp, ScaleBody
 from leeward.api.callers import Asking, The
 from leeward.api.routes.paging import After, Limit
-from leeward.services.views import AppSummary, AppView, DeployView, InstanceView
+from leeward.services.views import AppStatus, AppSummary, AppView, DeployView, InstanceView
 
 router = APIRouter(prefix="/v1/apps", tags=["apps"])
 
@@ -35,8 +36,10 @@ async def show(app: str, services: The, caller: Asking) -> AppView:
 @router.delete("/{app}", status_code=202)
 async def delete(app: str, services: The, caller: Asking) -> AppView:
     """Take an app down, with all that is its own."""
+    view = await services.apps.show(app)
     await services.apps.delete(caller, app)
-    return await services.apps.show(app)
+    # Not asked again: the loops may have taken it down already.
+    return replace(view, status=AppStatus.DELETING, reason="", hint="")
 
 
 @router.put("/{app}/scale", status_code=202)
