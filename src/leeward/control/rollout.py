@@ -147,8 +147,9 @@ class Rollout:
             await self._stores.apps.set_env(app.name, wished_env(release), replace=True)
 
         def change(now: App) -> App:
-            if not rollback:
-                return replace(now, live=release.number, generation=generation)
-            return replace(now, live=release.number, generation=generation, overrides=overrides_of(release, now))
+            # Another release may have other assets under the same names.
+            cache = now.cache_generation + (now.live != release.number)
+            then = replace(now, live=release.number, generation=generation, cache_generation=cache)
+            return replace(then, overrides=overrides_of(release, now)) if rollback else then
 
         await self._stores.apps.update(app.name, change)

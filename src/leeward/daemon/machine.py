@@ -82,7 +82,6 @@ def programs(settings: Settings) -> tuple[Program, ...]:
             edge.argv(settings),
             ready=f"unix:{admin_socket(settings)}",
             priority=300,
-            stop_signal="QUIT",
             stop_s=15,
             stamp=stamp(Path(edge.__file__).parent, config),
         ),
