@@ -197,7 +197,7 @@ def _as_server(
             copies.append(Copy(("/out",), "/app", stage="build", owned=True))
         else:
             copies.append(Copy((".",), "/app", owned=True))
-    run = Stage("run", f"node{version}", (*before, *copies, Workdir("/app"), User("1000:1000")))
+    run = Stage("run", f"node{version}", (*before, Workdir("/app"), *copies, User("1000:1000")))
     next_at = (
         project.key_at("next", "Next keeps pages that it renders beside its code")
         if "next" in project.all_dependencies

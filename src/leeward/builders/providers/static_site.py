@@ -68,7 +68,7 @@ def stage(copies: Sequence[Copy], spa: bool, hashed: str = "") -> Stage:
         Run((write(CONFIG, config(spa, hashed)), write(script, _SCRIPT), f"chmod 755 {script}")),
         Env({"HOME": "/tmp", "PORT": "8080"}),
     ]
-    return Stage("run", FLAVOUR, (*prepare, *copies, Workdir("/app"), User("1000:1000")))
+    return Stage("run", FLAVOUR, (*prepare, Workdir("/app"), *copies, User("1000:1000")))
 
 
 def blueprint(before: Sequence[Stage], copies: Sequence[Copy], spa: bool, hashed: str = "") -> Blueprint:

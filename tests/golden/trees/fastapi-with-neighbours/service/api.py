@@ -1,7 +1,8 @@
 from database import connect
 from fastapi import FastAPI
 
-app = FastAPI(lifespan=connect)
+app = FastAPI()
+connect()
 
 
 @app.get("/")

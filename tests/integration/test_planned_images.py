@@ -1,0 +1,117 @@
+"""Plans that are built for real, run as the platform runs them, and asked over HTTP."""
+
+import asyncio
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.contracts.tiny import docker, needs_docker
+
+from leeward.builders.buildkit import BuildkitBuilder
+from leeward.model import parse
+from leeward.model.build import BuildPlan
+from leeward.ports import BuildJob, Built
+from leeward.settings import Settings
+
+TREES = Path(__file__).parents[1] / "golden" / "trees"
+HOLD_S = 30
+
+
+@pytest.fixture(autouse=True)
+def _docker() -> None:
+    needs_docker()
+
+
+class Workshop:
+    """Builds trees; everything that it made is taken away at the end."""
+
+    def __init__(self, home: Path) -> None:
+        self.builder = BuildkitBuilder(Settings(home=home / "home"))
+        self.app = f"p{secrets.token_hex(4)}"
+        self.tree = home / "tree"
+
+    async def build(self) -> tuple[BuildPlan, Built]:
+        manifest = self.tree / "leeward.yaml"
+        spec = parse.manifest(manifest.read_text() if manifest.exists() else "")
+        plan = self.builder.plan(self.tree, spec, {}, {})
+        return plan, await self.builder.build(BuildJob(self.app, "d1", self.tree, plan, {}), lambda line: None)
+
+    def clean(self) -> None:
+        for id in set(docker("images", "-q", "--no-trunc", "--filter", f"label=leeward.app={self.app}").split()):
+            docker("rmi", "-f", id)
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Iterator[Workshop]:
+    made = Workshop(tmp_path)
+    yield made
+    made.clean()
+
+
+@contextmanager
+def running(plan: BuildPlan, image: str) -> Iterator[str]:
+    """The image as an instance: an ordinary user, no capabilities, its root read-only where the plan says so."""
+    bounds = ["--init", "--user=1000:1000", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp"]
+    bounds += ["--read-only"] if plan.read_only else []
+    id = docker("run", "--detach", "--env=PORT=8123", *bounds, image).strip()
+    try:
+        address = docker("inspect", "--format={{.NetworkSettings.IPAddress}}", id).strip()
+        yield f"http://{address}:8123"
+    finally:
+        docker("rm", "--force", id)
+
+
+async def answer(url: str) -> httpx.Response:
+    """The first answer of a server that is starting."""
+    until = time.monotonic() + HOLD_S
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while True:
+            try:
+                return await client.get(url, timeout=5)
+            except httpx.TransportError:
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "expected"),
+    [
+        ("fastapi", "/health", '{"ok":true}'),
+        ("fastapi-src-layout", "/health", '{"ok":true}'),
+        ("fastapi-with-neighbours", "/docs", "Swagger"),
+        ("flask", "/", "hello"),
+        ("node-without-lock", "/", "hello"),
+        ("static", "/about", "About"),
+        ("static-spa", "/any/deep/path", "root"),
+    ],
+)
+async def test_a_planned_image_answers(workshop: Workshop, name: str, path: str, expected: str) -> None:
+    shutil.copytree(TREES / name, workshop.tree)
+
+    plan, built = await workshop.build()
+
+    with running(plan, built.id) as url:
+        found = await answer(url + path)
+    assert found.status_code == 200
+    assert expected in found.text
+
+
+async def test_a_change_of_the_code_makes_one_new_layer_only(workshop: Workshop) -> None:
+    shutil.copytree(TREES / "flask", workshop.tree)
+    _, first = await workshop.build()
+    with (workshop.tree / "app.py").open("a") as file:
+        file.write(f"# {workshop.app}\n")
+
+    _, second = await workshop.build()
+
+    before, after = (json.loads(docker("inspect", "--format={{json .RootFS.Layers}}", b.id)) for b in (first, second))
+    assert len(before) == len(after)
+    assert [old == new for old, new in zip(before, after, strict=True)].count(False) == 1
+    assert before[:-1] == after[:-1]
