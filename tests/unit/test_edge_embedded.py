@@ -26,6 +26,7 @@ FULL = render.Machine(
     workers=2,
     crs=Path("/usr/share/modsecurity-crs/rules"),
     crs_setup=Path("/etc/modsecurity/crs/crs-setup.conf"),
+    ipv6=True,
 )
 SMALL = render.Machine(
     modules_dir=Path("/usr/lib/nginx/modules"),

@@ -46,6 +46,8 @@ class Machine:
     crs: Path | None = None
     """The OWASP Core Rule Set's folder of rules, when it is installed."""
     crs_setup: Path | None = None
+    ipv6: bool = False
+    """Whether this machine has IPv6 addresses: then 'everywhere' means them too."""
 
     @property
     def firewall(self) -> bool:
@@ -79,7 +81,7 @@ def nginx_conf(settings: Settings, machine: Machine, cache_mib: int = 1024) -> s
         certificate=paths.keys_dir(settings) / "wildcard.pem",
         certificate_key=paths.keys_dir(settings) / "wildcard.key",
         lua=machine.lua_dir,
-        bind=f"[{settings.bind}]" if ":" in settings.bind else settings.bind,
+        binds=_binds(settings.bind, machine.ipv6),
         http_port=settings.http_port,
         https_port=settings.https_port,
         console=settings.console_host,
@@ -123,3 +125,10 @@ def firewall_conf(machine: Machine) -> str:
             "",
         )
     )
+
+
+def _binds(address: str, ipv6: bool) -> tuple[str, ...]:
+    """Where to listen: `*.localhost` resolves to ::1 before 127.0.0.1, so that everywhere means both families."""
+    if address == "0.0.0.0":
+        return ("0.0.0.0", "[::]") if ipv6 else ("0.0.0.0",)
+    return (f"[{address}]" if ":" in address else address,)

@@ -18,6 +18,7 @@ WORKERS = "www-data"
 MODULE_DIRS = (Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/modules"))
 CRS_RULES = Path("/usr/share/modsecurity-crs/rules")
 CRS_SETUP = Path("/etc/modsecurity/crs/crs-setup.conf")
+IPV6 = Path("/proc/net/if_inet6")
 # More than any edge here needs; some machines allow no more.
 MOST_FILES = 20_000
 
@@ -46,6 +47,7 @@ def machine() -> render.Machine:
         nofile=MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard),
         crs=CRS_RULES if CRS_RULES.is_dir() else None,
         crs_setup=CRS_SETUP if CRS_SETUP.is_file() else None,
+        ipv6=IPV6.is_file() and bool(IPV6.read_text().strip()),
     )
 
 
