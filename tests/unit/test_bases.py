@@ -1,5 +1,6 @@
 """Base images: recipes, mirrors, and the command that makes one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,14 +42,22 @@ def test_the_tag_follows_suite_packages_and_node_but_not_their_order() -> None:
     assert Recipe("x", "bookworm", ("b", "a")).tag == one.tag
     assert Recipe("x", "trixie", ("a", "b")).tag != one.tag
     assert Recipe("x", "bookworm", ("a", "b", "c")).tag != one.tag
-    assert Recipe("x", "bookworm", ("a", "b"), node=22).tag != one.tag
-    assert Recipe("x", "bookworm", ("a", "b"), build=True).tag != one.tag
+    assert replace(one, node=22).tag != one.tag
+    assert replace(one, build=True).tag != one.tag
+
+
+def test_node_is_a_layer_on_debian_and_its_tag_follows_debians() -> None:
+    for major in (20, 22, 24):
+        assert RECIPES[f"node{major}"].parent == "debian12"
+        assert RECIPES[f"node{major}-build"].parent == "debian12-build"
+    assert replace(RECIPES["node22"], parent_tag="other").tag != RECIPES["node22"].tag
 
 
 def test_every_run_flavour_has_a_build_flavour_with_compilers_and_none_itself() -> None:
     for flavour, recipe in RECIPES.items():
-        assert ("build-essential" in recipe.packages) == flavour.endswith("-build")
-        assert "ca-certificates" in recipe.packages
+        packages = RECIPES[recipe.parent or flavour].packages
+        assert ("build-essential" in packages) == flavour.endswith("-build") == recipe.build
+        assert "ca-certificates" in packages
     assert {flavour for flavour in RECIPES if not flavour.endswith("-build")} - {"static"} == {
         flavour.removesuffix("-build") for flavour in RECIPES if flavour.endswith("-build")
     }

@@ -94,7 +94,7 @@ def test_a_file_of_a_public_image_is_taken_from_ours() -> None:
 
 def test_a_difference_is_told() -> None:
     assert ours("FROM python:3.12\n").notes == (
-        "'python:3.12' cannot be had here: building on Python 3.13 of Debian packages instead",
+        "'python:3.12' cannot be had here: building on Debian's Python 3.13 instead",
     )
     assert ours("FROM python:3.11-slim\n").notes == ()
 

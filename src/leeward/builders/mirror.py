@@ -160,7 +160,7 @@ class _Put:
 def _python(version: str, image: str) -> Substitute:
     minor = int(version.partition(".")[2] or 13)
     ours = 11 if minor <= 11 else 13
-    return Substitute(f"python3.{ours}-build", "" if minor == ours else _differs(image, f"Python 3.{ours}"))
+    return Substitute(f"python3.{ours}-build", "" if minor == ours else _differs(image, f"Debian's Python 3.{ours}"))
 
 
 def _node(tag: str, image: str) -> Substitute:
@@ -171,7 +171,7 @@ def _node(tag: str, image: str) -> Substitute:
 
 
 def _differs(image: str, ours: str) -> str:
-    return f"'{image}' cannot be had here: building on {ours} of Debian packages instead"
+    return f"'{image}' cannot be had here: building on {ours} instead"
 
 
 def _remember(line: str, values: dict[str, str], args: Mapping[str, str]) -> None:

@@ -16,25 +16,28 @@ _RUN = ("ca-certificates", "media-types", "netbase", "tzdata")
 _BUILD = ("build-essential", "curl", "git", "pkg-config")
 _PYTHON = ("python-is-python3", "python3")
 _PYTHON_BUILD = ("libffi-dev", "libpq-dev", "python3-dev", "python3-pip", "python3-venv")
-# Node's own binary needs these; node-gyp needs a Python.
-_NODE = ("libatomic1", "libstdc++6")
-_NODE_BUILD = ("python3",)
+# Node is a layer on Debian: its binary needs these, and node-gyp needs a Python.
+_DEBIAN = ("libatomic1", "libstdc++6")
+_DEBIAN_BUILD = ("python3",)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One base image: Debian packages of one suite, the major version of Node if any, and whether uv is in it."""
+    """One base image: Debian packages of one suite, or Node on top of a `parent`; a build base has uv too."""
 
     flavour: str
     suite: str
-    packages: tuple[str, ...]
-    node: int | None = None
+    packages: tuple[str, ...] = ()
     build: bool = False
+    node: int | None = None
+    parent: str | None = None
+    parent_tag: str = ""
 
     @property
     def tag(self) -> str:
         """The hash of everything that the image is made from."""
-        text = "\n".join((str(VERSION), self.suite, str(self.node), str(self.build), *sorted(self.packages)))
+        parts = (VERSION, self.suite, self.build, self.node, self.parent_tag, *sorted(self.packages))
+        text = "\n".join(map(str, parts))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -43,22 +46,38 @@ class Recipe:
         return f"{REPOSITORY}/{self.flavour}:{self.tag}"
 
 
-def _pair(flavour: str, suite: str, run: tuple[str, ...], build: tuple[str, ...], node: int | None) -> list[Recipe]:
+def _pair(flavour: str, suite: str, run: tuple[str, ...], build: tuple[str, ...]) -> list[Recipe]:
     return [
-        Recipe(flavour, suite, (*_RUN, *run), node),
-        Recipe(f"{flavour}-build", suite, (*_RUN, *run, *_BUILD, *build), node, build=True),
+        Recipe(flavour, suite, (*_RUN, *run)),
+        Recipe(f"{flavour}-build", suite, (*_RUN, *run, *_BUILD, *build), build=True),
     ]
 
+
+def _node(major: int, parents: list[Recipe]) -> list[Recipe]:
+    return [
+        Recipe(
+            parent.flavour.replace("debian12", f"node{major}"),
+            parent.suite,
+            build=parent.build,
+            node=major,
+            parent=parent.flavour,
+            parent_tag=parent.tag,
+        )
+        for parent in parents
+    ]
+
+
+_DEBIAN12 = _pair("debian12", "bookworm", _DEBIAN, _DEBIAN_BUILD)
 
 RECIPES: Mapping[str, Recipe] = {
     recipe.flavour: recipe
     for recipe in (
-        *_pair("python3.11", "bookworm", _PYTHON, _PYTHON_BUILD, None),
-        *_pair("python3.13", "trixie", _PYTHON, _PYTHON_BUILD, None),
-        *_pair("node20", "bookworm", _NODE, _NODE_BUILD, 20),
-        *_pair("node22", "bookworm", _NODE, _NODE_BUILD, 22),
-        *_pair("node24", "bookworm", _NODE, _NODE_BUILD, 24),
-        *_pair("debian12", "bookworm", (), (), None),
+        *_pair("python3.11", "bookworm", _PYTHON, _PYTHON_BUILD),
+        *_pair("python3.13", "trixie", _PYTHON, _PYTHON_BUILD),
+        *_DEBIAN12,
+        *_node(20, _DEBIAN12),
+        *_node(22, _DEBIAN12),
+        *_node(24, _DEBIAN12),
         Recipe("static", "bookworm", (*_RUN, "nginx-light")),
     )
 }
