@@ -15,6 +15,7 @@ from leeward.engines.local.network import (
     firewall_holds,
     firewall_script,
     free_subnet,
+    metadata_closed,
     names_name,
     network_body,
     network_name,
@@ -218,6 +219,16 @@ def test_ranges_are_read_from_dockers_networks_and_the_machines_routes() -> None
 def test_ready_instances_are_found_by_app_and_by_process() -> None:
     assert aliases("shop", "web") == ["shop", "web.shop"]
     assert aliases("shop", "worker") == ["worker.shop"]
+
+
+def test_the_rule_against_metadata_is_known_again_as_iptables_prints_it() -> None:
+    rule = (
+        "-A PREROUTING -d 169.254.0.0/16 -i lwd+ -p tcp -m tcp ! --dport 53"
+        " -m comment --comment LEEWARD-METADATA -j DROP"
+    )
+
+    assert metadata_closed(f"-P PREROUTING ACCEPT\n{rule}\n")
+    assert not metadata_closed("-P PREROUTING ACCEPT\n")
 
 
 RIGHT = """-P INPUT ACCEPT

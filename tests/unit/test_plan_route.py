@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leeward.model.app import AppSpec, EdgeSpec
+from leeward.model.app import AppSpec, EdgeSpec, ProcessSpec
 from leeward.model.release import Release
 from leeward.model.runtime import Instance, InstanceState, Observed
 from leeward.model.wish import App
@@ -59,6 +59,12 @@ def test_a_route_has_the_own_name_first_and_each_domain_once() -> None:
     assert made.hosts == ("shop.lee.localhost", "a.example.com", "b.example.com", "c.example.com")
 
 
+def test_an_app_scaled_to_nothing_has_no_peers_so_that_its_last_instances_drain() -> None:
+    release = Release("shop", 1, "i", AppSpec(processes={"web": ProcessSpec.model_validate({"instances": 0})}), (), {})
+
+    assert route(App("shop", live=1), release, observed([(0, InstanceState.DRAINING)]), "lee.localhost").peers == ()
+
+
 def test_an_app_without_a_release_has_a_route_without_peers() -> None:
     assert route(App("shop"), None, observed([(0, InstanceState.READY)]), "lee.localhost").peers == ()
 
@@ -68,6 +74,12 @@ def test_an_app_without_a_release_has_a_route_without_peers() -> None:
 )
 def test_a_rate_limit_is_a_count_and_a_window(text: str | None, wanted: tuple[int, int]) -> None:
     assert limit(text) == wanted
+
+
+def test_a_worker_without_a_web_process_has_no_peers() -> None:
+    release = Release("shop", 1, "i", AppSpec(processes={"worker": ProcessSpec()}), (), {})
+
+    assert route(App("shop", live=1), release, observed([(0, InstanceState.READY)]), "lee.localhost").peers == ()
 
 
 def test_the_edge_rules_of_the_release_are_in_the_route() -> None:

@@ -29,7 +29,7 @@ class Autoscaler:
             spec = release.spec.processes.get(process)
             if spec is None or spec.instances.min == spec.instances.max:
                 continue
-            running = self._apps.counts.get(app, {}).get(process, spec.instances.min)
+            running = self._apps.counts.get(app, {}).get(process, max(spec.instances.min, 1))
             mean = sum(use.values()) / len(use)
             count = wished(spec.instances, running, mean, now - self._busy_at.get((app, process), 0.0))
             if count >= running and mean > spec.instances.cpu_percent * 0.5:

@@ -35,7 +35,9 @@ def route(app: App, release: Release | None, seen: Observed, domain: str) -> Rou
     """The whole route of an app; without a release it has no peers."""
     edge = release.spec.edge if release else app.spec.edge
     rate, window = limit(edge.rate_limit)
-    peers = tuple(instance.peer for instance in serving(seen, app.generation)) if release else ()
+    # With no instance wished for, none is served: the last ones could never drain else.
+    wished = release is not None and (web := release.spec.processes.get(WEB)) is not None and web.instances.max > 0
+    peers = tuple(instance.peer for instance in serving(seen, app.generation)) if wished else ()
     return Route(
         app=app.name,
         hosts=hosts(app, release, domain),

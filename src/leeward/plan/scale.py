@@ -13,10 +13,11 @@ QUIET_S = 300.0
 def wished(bounds: Instances, running: int, cpu_percent: float, quiet_s: float) -> int:
     """Instances that should run: `cpu_percent` is their mean use of the size's CPU, `quiet_s` the seconds since
     more were needed than would be now."""
+    least = max(bounds.min, min(1, bounds.max))
     if running == 0:
-        return bounds.min
+        return least
     ratio = cpu_percent / bounds.cpu_percent
     target = running if abs(ratio - 1) <= TOLERANCE else math.ceil(running * ratio)
     if target < running and quiet_s < QUIET_S:
         target = running
-    return max(bounds.min, min(bounds.max, target))
+    return max(least, min(bounds.max, target))

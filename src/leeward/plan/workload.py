@@ -38,7 +38,9 @@ def workload(
     """One process of one release, as an engine gets it."""
     limits = sizes[process.size]
     bounds = process.instances
-    wished = bounds.min if count is None else max(bounds.min, min(bounds.max, count))
+    # Nothing wakes an app yet, so that one instance stays where `max` allows any.
+    least = max(bounds.min, min(1, bounds.max))
+    wished = least if count is None else max(least, min(bounds.max, count))
     return Workload(
         app=app.name,
         process=name,

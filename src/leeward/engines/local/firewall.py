@@ -3,7 +3,14 @@
 import asyncio
 import shutil
 
-from leeward.engines.local.network import JUMP, RULES, firewall_holds, firewall_script
+from leeward.engines.local.network import (
+    JUMP,
+    METADATA,
+    RULES,
+    firewall_holds,
+    firewall_script,
+    metadata_closed,
+)
 from leeward.errors import Unavailable
 
 
@@ -13,6 +20,9 @@ async def hold() -> bool:
     IPv6 is off in the projects' networks; its rules are a second lock where the machine has it.
     """
     changed = await _hold("iptables")
+    if not metadata_closed(await _run(("iptables", "-w", "5", "-t", "mangle", "-S", "PREROUTING"))):
+        await _run(("iptables", "-w", "5", "-t", "mangle", "-I", *METADATA))
+        changed = True
     if shutil.which("ip6tables") is not None and shutil.which("ip6tables-restore") is not None:
         try:
             changed = await _hold("ip6tables") or changed

@@ -72,6 +72,17 @@ RULES: tuple[tuple[str, ...], ...] = (
 JUMP: tuple[str, ...] = ("INPUT", "-i", f"{_BRIDGE}+", "-j", CHAIN)
 
 
+# The addresses at which clouds give a machine its own credentials are not for its tenants; some clouds have their name
+# server there too. In a table of its own, since the order of FORWARD is Docker's.
+_METADATA = f"-d 169.254.0.0/16 -i {_BRIDGE}+ -p tcp -m tcp ! --dport 53 -m comment --comment LEEWARD-METADATA -j DROP"
+METADATA: tuple[str, ...] = ("PREROUTING", *_METADATA.split())
+
+
+def metadata_closed(saved: str) -> bool:
+    """Whether the output of `iptables -t mangle -S PREROUTING` has the rule."""
+    return "-A " + " ".join(METADATA) in (line.strip().replace('"', "") for line in saved.splitlines())
+
+
 def firewall_holds(saved: str) -> bool:
     """Whether the output of `iptables -S` has the jump as the first rule of INPUT, and the chain exactly."""
     lines = [line.strip() for line in saved.splitlines()]
