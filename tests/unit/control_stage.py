@@ -68,6 +68,7 @@ class Stage:
             self.home / "trees",
             lambda app, line: self.lines.append(line),
             images,
+            "lee.localhost",
         )
         fresh.deploys = Deploys(self.stores, phases, Clock(), lease_s=60)
         fresh.collector = Collector(self.stores, self.registry, 10, 1_000_000, _nothing, images)

@@ -16,7 +16,7 @@ from leeward.model.release import Deploy, DeployKind, DeployStatus, Phase, Sourc
 from leeward.model.runtime import InstanceState
 from leeward.model.secret import Secret, Variable, revealed
 from leeward.model.sizes import Size
-from leeward.model.wish import Override
+from leeward.model.wish import App, Override
 from leeward.plan.workload import workloads
 
 
@@ -323,3 +323,13 @@ async def test_a_path_that_is_not_in_the_repository_fails_at_plan(plane: Stage, 
     done = await plane.finish(wish)
 
     assert done.error is not None and (done.error["step"], path in done.error["message"]) == ("plan", True)
+
+
+async def test_a_manifest_cannot_take_the_domain_of_another_app(plane: Stage) -> None:
+    await plane.stores.apps.create(App("owner", domains=("www.example.com",)))
+
+    for host, owner in (("www.example.com", "owner"), ("owner.lee.localhost", "platform")):
+        text = f"{MANIFEST}domains: [{host}]\n"
+        done = await plane.finish(await plane.wish(tree={"leeward.yaml": text}))
+        assert done.error is not None and done.error["code"] == "taken"
+        assert owner in done.error["message"]

@@ -17,6 +17,7 @@ from leeward.model.parse import manifest, names
 from leeward.model.release import Deploy, Phase, Release, SourceKind
 from leeward.model.runtime import LogLine
 from leeward.model.secret import revealed
+from leeward.plan.domains import platforms_own, taken
 from leeward.plan.release import complete, merged_env, overridden
 from leeward.ports import Builder, BuildJob, Registry, Say, Source, Stores
 
@@ -37,6 +38,7 @@ class Phases:
         trees: Path,
         say_to: Callable[[str, LogLine], None],
         images: asyncio.Lock,
+        domain: str,
     ) -> None:
         self._stores = stores
         self._sources = sources
@@ -46,6 +48,7 @@ class Phases:
         self._trees = trees
         self._say_to = say_to
         self._images = images
+        self._domain = domain
 
     def first(self, deploy: Deploy) -> Phase:
         """Where to go on: a tree that is gone is fetched again, unless the image is pushed already."""
@@ -114,6 +117,7 @@ class Phases:
         for diagnostic in plan.diagnostics:
             say(f"plan: {diagnostic.level}: {diagnostic.text}{f' ({diagnostic.fix})' if diagnostic.fix else ''}")
         full = complete(spec, plan.processes, plan.health_path)
+        await self._refuse_taken(deploy.app, full.domains)
         carry = {
             **deploy.carry,
             "spec": full.model_dump_json(exclude_unset=False),
@@ -125,6 +129,21 @@ class Phases:
             deploy.app, lambda app: replace(app, spec=full, versions=dict(plan.versions) or app.versions)
         )
         return replace(deploy, carry=carry)
+
+    async def _refuse_taken(self, app: str, hosts: Sequence[str]) -> None:
+        """A manifest may not name a host of another app. Raises PlanFailed."""
+        if not hosts:
+            return
+        problem = platforms_own(app, hosts, self._domain)
+        cursor = ""
+        while problem is None:
+            page = await self._stores.apps.list(after=cursor, limit=500, deleted=True)
+            problem = taken(app, hosts, page.items)
+            cursor = page.next
+            if not cursor:
+                break
+        if problem is not None:
+            raise PlanFailed(problem.message, hint=problem.hint, code=problem.code)
 
     async def _planned(self, deploy: Deploy) -> tuple[AppSpec, BuildPlan]:
         app = await self._stores.apps.get(deploy.app)

@@ -43,6 +43,13 @@ class UpAnswer:
 
 async def up(settings: Settings, say: Say) -> UpAnswer:
     """Packages, processes, base images, the example. A second call changes nothing. Raises LeewardError."""
+    token = await start(settings, say)
+    url = await _examples(settings, token, say)
+    return UpAnswer(url, settings.console_url, settings.token_file)
+
+
+async def start(settings: Settings, say: Say) -> str:
+    """All of `up` but the examples; the first admin's token. Raises LeewardError."""
     machine = Machine(settings)
     await machine.install(say)
     machine.folders()
@@ -56,8 +63,7 @@ async def up(settings: Settings, say: Say) -> UpAnswer:
     machine.link()
     machine.write_cli(settings.console_url, token, ca)
     await Bases(settings).ensure(FIRST_BASES, say)
-    url = await _examples(settings, token, say)
-    return UpAnswer(url, settings.console_url, settings.token_file)
+    return token
 
 
 async def down(settings: Settings, purge: bool, say: Say) -> None:

@@ -86,8 +86,9 @@ class Plane:
             SourceKind.PUSH: PushedSource(settings),
         }
         self.trees = settings.home / "sources" / "trees"
+        builder = BuildkitBuilder(settings)
         phases = Phases(
-            stores, sources, BuildkitBuilder(settings), self.registry, rollout, self.trees, self.lines.put, images
+            stores, sources, builder, self.registry, rollout, self.trees, self.lines.put, images, settings.domain
         )
         self.deploys = Deploys(stores, phases, clock, at_once=max(4, 2 * settings.builds), lease_s=settings.lease_s)
         self.deploys.done = self._deploy_ended

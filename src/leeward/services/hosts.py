@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from leeward.errors import Conflict
 from leeward.model.wish import App
+from leeward.plan.domains import platforms_own, taken
 from leeward.services.context import Context
 
 
@@ -23,17 +23,8 @@ async def refuse_taken(context: Context, app: str, hosts: Sequence[str]) -> None
     """Raises Conflict when a host is another app's, or lies below the platform's own domain."""
     if not hosts:
         return
-    domain = context.settings.domain
-    for host in hosts:
-        if host != f"{app}.{domain}" and (host == domain or host.endswith(f".{domain}")):
-            raise Conflict(
-                f"domain '{host}' belongs to the platform", hint=f"'{app}' has '{app}.{domain}' already", code="taken"
-            )
-    async for other in every_app(context):
-        both = set(hosts) & {*other.spec.domains, *other.domains}
-        if other.name != app and both:
-            raise Conflict(
-                f"domain '{min(both)}' belongs to app '{other.name}'",
-                hint=f"remove it there first: `lee domains remove {other.name} {min(both)}`",
-                code="taken",
-            )
+    problem = platforms_own(app, hosts, context.settings.domain)
+    if problem is None:
+        problem = taken(app, hosts, [other async for other in every_app(context)])
+    if problem is not None:
+        raise problem
