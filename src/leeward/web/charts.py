@@ -1,0 +1,97 @@
+"""Samples to the lines of a chart, with the words beside it. Pure."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from leeward.model.sizes import SIZES
+from leeward.services.views import AppView
+from leeward.web.words import amount
+
+Points = Sequence[tuple[float, float]]
+MIB = 1024 * 1024
+_TAIL = re.compile(r"-([0-9a-f]{4,12})$")
+
+
+class Kind(NamedTuple):
+    """One chart: its heading, the metrics that it draws, and the unit."""
+
+    title: str
+    metrics: Mapping[str, str]
+    unit: str
+    by_instance: bool
+
+
+KINDS: Mapping[str, Kind] = {
+    "requests": Kind("Requests", {"requests_per_s": "Requests", "failed_per_s": "Failed"}, "/s", False),
+    "latency": Kind("Latency", {"p50_ms": "p50", "p99_ms": "p99"}, "ms", False),
+    "cpu": Kind("CPU", {"cpu_cores": ""}, "%", True),
+    "memory": Kind("Memory", {"memory_bytes": ""}, "MiB", True),
+}
+RANGES: Mapping[int, str] = {15: "15 min", 60: "1 h", 360: "6 h", 1440: "24 h", 10080: "7 days"}
+
+
+def chart(name: str, series: Mapping[str, Points], app: AppView) -> dict[str, Any]:
+    """The lines of one chart over common times; None where a line has no value."""
+    kind = KINDS[name]
+    lines = dict(_lines(kind, series, _scale(kind, app)))
+    times = sorted({at for points in lines.values() for at, _ in points})
+    values = [_aligned(points, times) for points in lines.values()]
+    return {
+        "title": kind.title,
+        "unit": kind.unit,
+        "names": list(lines),
+        "times": times,
+        "values": values,
+        "now": _now(kind, lines),
+        "limit": 100 if name == "cpu" else None,
+    }
+
+
+def _scale(kind: Kind, app: AppView) -> Callable[[str, float], float]:
+    """CPU as percent of the size's limit, memory as MiB, all else as it is."""
+    limits = {process.name: SIZES[process.size] for process in app.processes}
+
+    def scaled(process: str, value: float) -> float:
+        if kind.unit == "%":
+            limit = limits.get(process)
+            return round(value * 100_000 / limit.millicpu, 2) if limit else round(value * 100, 2)
+        return round(value / MIB, 1) if kind.unit == "MiB" else round(value, 2)
+
+    return scaled
+
+
+def _lines(kind: Kind, series: Mapping[str, Points], scaled: Callable[[str, float], float]) -> list[tuple[str, Points]]:
+    found: list[tuple[str, Points]] = []
+    for metric, label in kind.metrics.items():
+        for key in sorted(series):
+            process, _, rest = key.partition("/")
+            instance, _, measured = rest.rpartition("/")
+            if measured == metric and (process == "edge") is not kind.by_instance:
+                name = label or f"{process} {short(instance, process)}".strip()
+                found.append((name, [(at, scaled(process, value)) for at, value in series[key]]))
+    return found
+
+
+def short(instance: str, process: str = "") -> str:
+    """The last part of an instance's name, to tell it from its siblings."""
+    match = _TAIL.search(instance)
+    if match:
+        return match[1]
+    return "" if process and instance.endswith(f"-{process}") else instance.rsplit("-", 1)[-1]
+
+
+def _aligned(points: Points, times: Sequence[float]) -> list[float | None]:
+    known = dict(points)
+    return [known.get(at) for at in times]
+
+
+def _now(kind: Kind, lines: Mapping[str, Points]) -> str:
+    """The newest value in words: the sum for memory, the highest for CPU, else the first line's."""
+    newest = [points[-1][1] for points in lines.values() if points]
+    if not newest:
+        return ""
+    value = sum(newest) if kind.unit == "MiB" else max(newest) if kind.by_instance else newest[0]
+    if kind.unit in ("%", "MiB"):
+        return f"{amount(round(value))} {kind.unit}".replace(" %", "%")
+    return f"{amount(round(value, 1))} {kind.unit}".replace(" /s", "/s")

@@ -1,0 +1,1 @@
+"""The pages: each turns what services say into a template's context."""
