@@ -44,7 +44,7 @@ check: bootstrap
 	$(RUN)/lint-imports
 
 unit: bootstrap
-	$(RUN)/pytest -q tests/unit tests/golden tests/contracts
+	$(RUN)/pytest -q -n 2 tests/unit tests/golden
 
 integration: system
 	$(WITH_DOCKER) $(RUN)/pytest -q tests/integration
@@ -52,8 +52,8 @@ integration: system
 e2e: system
 	$(WITH_DOCKER) $(RUN)/pytest -q tests/e2e
 
-test: check system
-	$(WITH_DOCKER) $(RUN)/pytest -q tests
+test: check unit system
+	$(WITH_DOCKER) $(RUN)/pytest -q tests/contracts tests/integration tests/e2e
 
 golden: bootstrap
 	GOLDEN=write $(RUN)/pytest -q tests/golden tests/unit/test_units.py

@@ -6,12 +6,11 @@ from typing import Any
 from sqlalchemy import func, insert, select
 
 from leeward.errors import NotFound
-from leeward.model.app import AppSpec
 from leeward.model.release import Release
 from leeward.ports import Clock, Notices, Page
 from leeward.store.apps import MOST, no_such_app
 from leeward.store.database import Database, to_the_end
-from leeward.store.rows import clean, dump, env_of, env_text, moment, seconds
+from leeward.store.rows import clean, dump, env_of, env_text, moment, seconds, spec
 from leeward.store.tables import apps, releases
 from leeward.store.vault import Place, Vault
 
@@ -89,7 +88,7 @@ class SqlReleaseStore:
             app=row.app,
             number=row.number,
             image=row.image,
-            spec=AppSpec.model_validate_json(row.spec),
+            spec=spec(row.spec),
             env=env_of(self._vault.open(_place(row.app, row.number), row.env)),
             commands=json.loads(row.commands),
             read_only=bool(row.read_only),

@@ -1,5 +1,6 @@
 """Model values to rows, and back. Pure."""
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,6 +12,12 @@ from leeward.model.release import Deploy, DeployKind, DeployStatus, Phase, Recei
 from leeward.model.secret import Env, Secret, Variable
 from leeward.model.sizes import Size
 from leeward.model.wish import App, Override
+
+
+@functools.lru_cache(maxsize=1024)
+def spec(text: str) -> AppSpec:
+    """A spec from its stored text; equal texts share one value, since a spec is never changed."""
+    return AppSpec.model_validate_json(text)
 
 
 def seconds(at: datetime | None) -> float | None:
@@ -80,7 +87,7 @@ def app_of(row: Any, webhook_secret: Secret | None) -> App:
     return App(
         name=row.name,
         project=row.project,
-        spec=AppSpec.model_validate_json(row.spec),
+        spec=spec(row.spec),
         overrides={process: _override_of(value) for process, value in json.loads(row.overrides).items()},
         domains=tuple(json.loads(row.domains)),
         source=source_of(row.source),
