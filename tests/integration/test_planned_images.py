@@ -84,6 +84,7 @@ async def answer(url: str) -> httpx.Response:
     ("name", "path", "expected"),
     [
         ("fastapi", "/health", '{"ok":true}'),
+        ("poetry", "/health", '{"ok":true}'),
         ("fastapi-src-layout", "/health", '{"ok":true}'),
         ("fastapi-with-neighbours", "/docs", "Swagger"),
         ("flask", "/", "hello"),

@@ -1,5 +1,6 @@
 """Whose app a tree is, and by which strategy it is built."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,16 @@ def test_detection_reads_no_more_than_names(tmp_path: Path) -> None:
     view = AppView(write(tmp_path, {**API, "package.json": "{broken"}))
 
     assert detect(view, "Dockerfile").best.provider.name == "python"
+
+
+def test_every_code_of_a_diagnostic_is_explained_in_the_reference() -> None:
+    root = Path(__file__).parents[2]
+    reference = (root / "docs" / "reference" / "plan.md").read_text()
+    sources = "\n".join(path.read_text() for path in (root / "src/leeward/builders").rglob("*.py"))
+
+    codes = {
+        match.replace("{tool.name}", "python") for match in re.findall(r'Diagnostic\(\s*"\w+",\s*f?"([^"]+)"', sources)
+    }
+
+    assert len(codes) > 10
+    assert {code for code in codes if f"`{code}`" not in reference} == set()

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests.unit.planner_trees import FASTAPI, decided, planned, warned
 
+from leeward.builders.providers.python_locks import pep440
 from leeward.errors import PlanFailed
 
 UVICORN = "--host 0.0.0.0 --port $PORT --proxy-headers"
@@ -271,3 +272,70 @@ def test_an_app_without_a_start_fails_with_what_to_add(tmp_path: Path) -> None:
 
     assert "Procfile" in caught.value.hint
     assert "set path: backend" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("^1.2.3", ">=1.2.3,<2"),
+        ("^0.2.3", ">=0.2.3,<0.3"),
+        ("^0", ">=0,<1"),
+        ("~1.2.3", ">=1.2.3,<1.3"),
+        ("~1", ">=1,<2"),
+        ("1.2.*", "==1.2.*"),
+        ("1.2", "==1.2"),
+        ("*", ""),
+        (">=1.0, <2.0", ">=1.0,<2.0"),
+        ("~=1.4", "~=1.4"),
+    ],
+)
+def test_poetrys_versions_are_read_as_poetry_reads_them(written: str, meant: str) -> None:
+    assert pep440(written) == meant
+
+
+POETRY = '[tool.poetry.dependencies]\npython = "^3.11"\nfastapi = "^0.115"\nnumpy = "*"\n'
+
+
+def test_a_lock_of_poetrys_holds_every_package_at_its_version(tmp_path: Path) -> None:
+    lock = '[[package]]\nname = "fastapi"\nversion = "0.115.6"\n\n[[package]]\nname = "anyio"\nversion = "4.1"\n'
+
+    found = planned(tmp_path, {"pyproject.toml": POETRY, "poetry.lock": lock, "main.py": FASTAPI})
+
+    assert found.package_manager == "poetry"
+    assert "anyio==4.1" in found.dockerfile and "fastapi==0.115.6" in found.dockerfile
+    assert "uv pip install 'fastapi>=0.115,<0.116' numpy -c /tmp/held.txt" in found.dockerfile
+    assert "COPY . ./" not in found.dockerfile
+
+
+def test_an_old_version_that_only_a_lock_names_chooses_the_python(tmp_path: Path) -> None:
+    lock = '[[package]]\nname = "numpy"\nversion = "1.24.4"\n'
+
+    found = planned(tmp_path, {"pyproject.toml": POETRY, "poetry.lock": lock, "main.py": FASTAPI})
+
+    assert found.versions == {"python": "3.11"}
+
+
+def test_a_package_that_a_lock_holds_at_two_versions_is_not_held(tmp_path: Path) -> None:
+    lock = '[[package]]\nname = "numpy"\nversion = "2.1"\n\n[[package]]\nname = "numpy"\nversion = "2.2"\n'
+
+    found = planned(tmp_path, {"pyproject.toml": POETRY, "poetry.lock": lock, "main.py": FASTAPI})
+
+    assert "numpy==" not in found.dockerfile
+
+
+@pytest.mark.parametrize("value", ['{git = "https://x"}', '{path = "lib"}', '">=1; rm -rf /"', '"1\\nRUN x"', "7"])
+def test_what_is_more_than_a_version_is_left_to_the_build_backend(tmp_path: Path, value: str) -> None:
+    text = f"[tool.poetry.dependencies]\nlib = {value}\n"
+
+    found = planned(tmp_path, {"pyproject.toml": text, "main.py": FASTAPI})
+
+    assert "uv pip install ." in found.dockerfile or value == "7"
+    assert "\nRUN x" not in found.dockerfile
+
+
+def test_a_package_that_only_a_lock_names_installs_no_system_packages(tmp_path: Path) -> None:
+    lock = '[[package]]\nname = "gitpython"\nversion = "3.1"\n'
+
+    found = planned(tmp_path, {"pyproject.toml": POETRY, "poetry.lock": lock, "main.py": FASTAPI})
+
+    assert "apt-get" not in found.dockerfile

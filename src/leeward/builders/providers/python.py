@@ -84,7 +84,9 @@ class Python:
         start = context.start or found.start
         extra, notes = _added(start.command if start else "", context.start is None, found, chosen, view)
         packages = system_packages.find(
-            system_packages.PYTHON, ((item.name, item.evidence) for item in chosen.dependencies.items), asked(context)
+            system_packages.PYTHON,
+            ((item.name, item.evidence) for item in chosen.dependencies.items if not item.held),
+            asked(context),
         )
         secrets = context.secrets("PYTHON", "PIP", "PIPX", "UV_", "PDM", "POETRY")
         install = python_install.steps(context, chosen, version.name, extra)

@@ -34,6 +34,8 @@ class Dependency:
     extras: frozenset[str]
     specifier: str
     evidence: Evidence
+    held: bool = False
+    """Only a lock file names it: another package needs it, or only the development does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,23 @@
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from leeward.builders.blueprint import Cache, Copy, Instruction, Run
 from leeward.builders.loose import mapping, text, texts
 from leeward.builders.providers import python_dependencies as reqs
+from leeward.builders.providers import python_locks
 from leeward.builders.providers.provider import Context
-from leeward.builders.providers.python_dependencies import SAFE_PATH, Dependencies
+from leeward.builders.providers.python_dependencies import SAFE_PATH, Dependencies, Dependency
+from leeward.builders.providers.python_locks import Held
+from leeward.builders.providers.static_site import write
 from leeward.builders.tree import AppView
+from leeward.errors import PlanFailed
 from leeward.model.build import Decision, Diagnostic, Evidence
 
 CACHE = Cache("uv", "/var/cache/uv")
+_HELD = "/tmp/held.txt"
 # Backends that compile: their projects must really be built, the files alone are not enough.
 _COMPILING = ("maturin", "scikit_build_core", "mesonpy", "poetry.build", "setuptools_rust")
 
@@ -74,48 +79,77 @@ def _uv(view: AppView, project: Mapping[str, object], others: tuple[str, ...]) -
     reason = _compiles(view, project) or _path_source(view, project)
     files = ("pyproject.toml", "uv.lock", *(m for m in members if SAFE_PATH.fullmatch(m)))
     skip = "" if reason and reason.what.startswith("build-backend") else " --no-install-workspace"
-    dependencies = Dependencies(found.items, files, reason is not None, reason)
+    packages = python_locks.held(view, "uv.lock")
+    dependencies = _as_held(Dependencies(found.items, files, reason is not None, reason), packages)
     command = f"uv sync --frozen --no-dev --no-editable --inexact{skip}"
     return Manager("uv", dependencies, (Evidence("uv.lock"),), (command,), others)
 
 
 def _project(view: AppView, project: Mapping[str, object]) -> Manager:
     found = reqs.from_project(view, project)
-    poetry = not mapping(project, "project") or not texts(project, "project", "dependencies")
-    dynamic = "dependencies" in texts(project, "project", "dynamic")
+    lock = view.first("poetry.lock", "pdm.lock")
+    name = python_locks.LOCKS[lock] if lock else "pyproject"
+    packages = python_locks.held(view, lock) if lock else {}
+    notes = () if lock else (_no_lock("pyproject.toml", "`uv lock`"),)
+    evidence = (Evidence(lock),) if lock else (Evidence("pyproject.toml"),)
+    listed = texts(project, "project", "dependencies")
+    table = {} if listed else mapping(project, "tool", "poetry", "dependencies")
     reason = _compiles(view, project)
-    if reason is None and (dynamic or (poetry and mapping(project, "tool", "poetry", "dependencies"))):
-        reason = Evidence("pyproject.toml", 0, "its build backend knows the dependencies")
-    notes = []
-    if lock := view.first("poetry.lock", "pdm.lock"):
-        text_ = f"'{lock}' is not read yet: the newest versions that pyproject.toml allows are installed"
-        notes.append(
-            Diagnostic("warning", "lock-not-read", text_, "add a uv.lock with `uv lock`, or a requirements.txt")
-        )
-    else:
-        notes.append(_no_lock("pyproject.toml", "`uv lock`"))
+    if reason is None and "dependencies" in texts(project, "project", "dynamic"):
+        reason = view.where("pyproject.toml", "dynamic", "its build backend knows the dependencies")
+    words = python_locks.requirements(table) if table else None
+    if reason is None and table and words is None:
+        reason = Evidence("pyproject.toml", 0, "a dependency is more than a version")
+    if reason is None and words is not None:
+        commands = _install(words, packages)
+        return Manager(name, _as_held(Dependencies(found.items, ()), packages), evidence, commands, (), notes)
     command = "uv pip install ." if reason else "uv pip install -r pyproject.toml"
-    dependencies = Dependencies(found.items, found.files, reason is not None, reason)
-    return Manager("pyproject", dependencies, (Evidence("pyproject.toml"),), (command,), (), tuple(notes))
+    dependencies = _as_held(Dependencies(found.items, found.files, reason is not None, reason), packages)
+    return Manager(name, dependencies, evidence, _held_to(command, packages), (), notes)
 
 
 def _pipfile(view: AppView) -> Manager:
-    """A Pipfile's packages, by name and version; uv does not read the file itself."""
     found = reqs.from_pipfile(view)
-    packages = mapping(view.toml("Pipfile"), "packages")
-    words = []
-    for name, value in sorted(packages.items()):
-        version = value if isinstance(value, str) else text(value, "version")
-        extras = ",".join(texts(value, "extras"))
-        words.append(shlex.quote(f"{name}[{extras}]" if extras else name + ("" if version in ("*", "") else version)))
-    commands = (f"uv pip install {' '.join(words)}",) if words else ()
-    note = Diagnostic(
-        "warning",
-        "lock-not-read",
-        "a Pipfile's lock is not read: the newest versions that it allows are installed",
-        "add a requirements.txt with `pipenv requirements > requirements.txt`",
+    packages = python_locks.held(view, "Pipfile.lock") if view.has("Pipfile.lock") else {}
+    words = python_locks.requirements(mapping(view.toml("Pipfile"), "packages"))
+    if words is None:
+        raise PlanFailed(
+            "'Pipfile' has packages that are more than a name and a version",
+            hint="add a requirements.txt with `pipenv requirements > requirements.txt`",
+        )
+    notes = () if packages else (_no_lock("Pipfile", "`pipenv lock`"),)
+    evidence = (Evidence("Pipfile.lock" if packages else "Pipfile"),)
+    return Manager(
+        "pipenv", _as_held(Dependencies(found.items, ()), packages), evidence, _install(words, packages), (), notes
     )
-    return Manager("pipenv", Dependencies(found.items, ()), (Evidence("Pipfile"),), commands, (), (note,))
+
+
+def _install(words: Sequence[str], packages: Mapping[str, Held]) -> tuple[str, ...]:
+    """Install what is asked for, at the versions that are held: the plan itself brings the list."""
+    if not words:
+        return ()
+    return _held_to(f"uv pip install {' '.join(shlex.quote(word) for word in words)}", packages)
+
+
+def _held_to(command: str, packages: Mapping[str, Held]) -> tuple[str, ...]:
+    lines = python_locks.constraints(packages)
+    return (write(_HELD, lines), f"{command} -c {_HELD}") if lines else (command,)
+
+
+def _as_held(dependencies: Dependencies, packages: Mapping[str, Held]) -> Dependencies:
+    """The dependencies with everything that is held, at its version."""
+    known = {reqs.normal(name): item for name, item in packages.items()}
+    asked = {item.name for item in dependencies.items}
+    items = [
+        replace(item, specifier=f"=={known[item.name].version}") if item.name in known else item
+        for item in dependencies.items
+    ]
+    items += [
+        Dependency(name, frozenset(), f"=={item.version}", item.evidence, held=True)
+        for name, item in sorted(known.items())
+        if name not in asked
+    ]
+    return replace(dependencies, items=tuple(items))
 
 
 def _unpinned(found: Dependencies) -> tuple[Diagnostic, ...]:
@@ -185,6 +219,8 @@ def _with_index(command: str, secrets: Sequence[str]) -> str:
         for ours, theirs in (("UV_DEFAULT_INDEX", "PIP_INDEX_URL"), ("UV_INDEX", "PIP_EXTRA_INDEX_URL"))
         if theirs in secrets and ours not in secrets
     ]
+    if not command.startswith("uv "):
+        return command
     return "sh -c " + shlex.quote(" ".join(["export", *told, "&&", "exec", command])) if told else command
 
 

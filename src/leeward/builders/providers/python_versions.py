@@ -10,6 +10,7 @@ from leeward.builders.catalogue import PYTHON, WHEELS_FOR_PYTHON_313, Offer
 from leeward.builders.loose import first_text, mapping, text
 from leeward.builders.providers.provider import Context
 from leeward.builders.providers.python_dependencies import Dependencies
+from leeward.builders.providers.python_locks import pep440
 from leeward.builders.tree import AppView
 from leeward.builders.versions import Accepts, Demand, numbers, pinned
 from leeward.model.build import Evidence
@@ -67,7 +68,7 @@ def _from_project(view: AppView, project: Mapping[str, Any]) -> list[Demand]:
     found = []
     for value, place in (
         (text(project, "project", "requires-python"), ("pyproject.toml", "requires-python")),
-        (_poetry(text(project, "tool", "poetry", "dependencies", "python")), ("pyproject.toml", "python =")),
+        (pep440(text(project, "tool", "poetry", "dependencies", "python")), ("pyproject.toml", "python =")),
     ):
         accepts = specifier(value)
         if value and accepts:
@@ -98,22 +99,6 @@ def specifier(value: str) -> Accepts | None:
     except InvalidSpecifier:
         return None
     return lambda offer: allowed.contains(".".join(str(part) for part in offer.full))
-
-
-def _poetry(value: str) -> str:
-    """Poetry's `^` and `~` as PEP 440."""
-    parts = []
-    for part in value.replace(" ", "").split(","):
-        digits = numbers(part.lstrip("^~"))
-        if part.startswith("^") and digits:
-            parts.append(f">={part[1:]},<{digits[0] + 1}")
-        elif part.startswith("~") and not part.startswith("~=") and len(digits) > 1:
-            parts.append(f">={part[1:]},<{digits[0]}.{digits[1] + 1}")
-        elif digits and part[0].isdigit():
-            parts.append(f"=={part}" if "*" in part or len(digits) > 2 else f"=={part}.*")
-        else:
-            parts.append(part)
-    return ",".join(parts)
 
 
 def _wheels(dependencies: Dependencies) -> list[Demand]:
