@@ -1,19 +1,28 @@
 """A whole platform of its own for the end-to-end tests, beside any other on this machine."""
 
+import hashlib
+import http.client
 import json
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 LEE = Path(sys.executable).parent / "lee"
+DOCKER = "/usr/bin/docker"
 APPS = Path(__file__).parent / "apps"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 HTTP_PORT, HTTPS_PORT, REGISTRY_PORT = 18080, 18443, 15010
+FINAL = ("live", "failed", "cancelled", "superseded")
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -28,6 +37,34 @@ class Answer:
     def json(self) -> Any:
         """The one object on stdout."""
         return json.loads(self.out)
+
+
+@dataclass
+class Reply:
+    """What the edge answered."""
+
+    status: int
+    headers: dict[str, str]
+    """By lower-case name."""
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body."""
+        return self.body.decode(errors="replace")
+
+    @property
+    def json(self) -> Any:
+        """The body's one object."""
+        return json.loads(self.body)
+
+
+class _Tls(http.client.HTTPSConnection):
+    """HTTPS to this machine, whatever the name resolves to; the certificate must be of that name."""
+
+    def connect(self) -> None:
+        plain = socket.create_connection(("127.0.0.1", self.port), self.timeout)
+        self.sock = self._context.wrap_socket(plain, server_hostname=self.host)  # type: ignore[attr-defined]
 
 
 @dataclass
@@ -111,6 +148,69 @@ class Platform:
         body, _, status = done.stdout.rpartition("\n")
         return int(status or 0), body
 
+    @property
+    def ca(self) -> Path:
+        """The root certificate of this home."""
+        return self.home / "keys" / "root.pem"
+
+    @property
+    def token(self) -> str:
+        """The first admin's token."""
+        return (self.home / "admin.token").read_text().strip()
+
+    @property
+    def label(self) -> str:
+        """What every container and network of this home is labelled with."""
+        return f"leeward.home={hashlib.sha256(str(self.home.resolve()).encode()).hexdigest()[:8]}"
+
+    def ask(
+        self,
+        app: str,
+        path: str = "/",
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 60,
+    ) -> Reply:
+        """One request through the edge over TLS that verifies."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        connection = _Tls(f"{app}.{self.domain}", HTTPS_PORT, timeout=timeout_s, context=context)
+        try:
+            connection.request(method, path, body=body, headers=dict(headers or {}))
+            answer = connection.getresponse()
+            return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def api(self, method: str, path: str, body: Any = None, token: str | None = None, **headers: str) -> Reply:
+        """One request of the API through the edge; `token` is the admin's unless another, or '', is given."""
+        token = self.token if token is None else token
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent |= {"Authorization": f"Bearer {token}"} if token else {}
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        if body is not None and not isinstance(body, bytes):
+            sent["Content-Type"] = "application/json"
+        return self.ask("console", path, method, data, sent)
+
+    def ended(self, deploy: str, timeout_s: float = 180) -> Any:
+        """A deploy, once it is final."""
+        return until(
+            lambda: next(
+                (d for d in [self.api("GET", f"/v1/deploys/{deploy}").json] if d.get("status") in FINAL), None
+            ),
+            timeout_s,
+            f"deploy {deploy} did not end",
+        )
+
+    def instances(self, app: str, state: str = "") -> list[Any]:
+        """What runs of an app; only what is in one state."""
+        return [i for i in self.ok("ps", app) if not state or i["state"] == state]
+
+    def containers(self, app: str = "") -> list[str]:
+        """Ids of the running containers of this home, or of one app of it."""
+        mine = ["--filter", f"label=leeward.app={app}"] if app else []
+        return docker("ps", "-q", "--no-trunc", "--filter", f"label={self.label}", *mine).split()
+
     def control_pid(self) -> int:
         """The control plane's process."""
         return self.pid("control")
@@ -129,6 +229,22 @@ class Platform:
                 return
             time.sleep(0.2)
         raise AssertionError("the control plane does not answer")
+
+
+def docker(*arguments: str, timeout_s: float = 60) -> str:
+    """What the docker client prints."""
+    done = subprocess.run([DOCKER, *arguments], capture_output=True, text=True, timeout=timeout_s, check=True)
+    return done.stdout
+
+
+def until(ask: Callable[[], T | None], timeout_s: float, otherwise: str, pause_s: float = 0.1) -> T:
+    """The first answer that is not empty."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if answer := ask():
+            return answer
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(pause_s)
 
 
 def copied(app: str, into: Path) -> Path:
