@@ -36,7 +36,7 @@ class LocalEngine:
         self._tasks = Tasks()
         self._sight = Sight(self._dockerd, self.home, self._now)
         follower = Follower(self._dockerd, logs)
-        self._watch = Watch(self._dockerd, self.home, self._sight, follower, self._tasks, self._now)
+        self._watch = Watch(self._dockerd, self.home, self._sight, follower, self._tasks, self._now, settings.domain)
         self._deeds = Deeds(self._dockerd, self.home, settings.network_pool, self._sight, follower, self._tasks)
         self._runs = Runs(self._dockerd, self._sight, self._deeds)
         self._cgroups = Cgroups()

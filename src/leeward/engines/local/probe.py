@@ -10,10 +10,10 @@ _BODY_BYTES = 256 * 1024
 _BODY_S = 1.0
 
 
-async def ask(host: str, port: int, health: Health) -> Outcome:
-    """One GET of the health path. Never raises for what the instance does."""
+async def ask(host: str, port: int, health: Health, name: str) -> Outcome:
+    """One GET of the health path, as a visitor of `name` would ask. Never raises for what the instance does."""
     try:
-        return await _get(host, port, health)
+        return await _get(host, port, health, name)
     except ConnectionRefusedError:
         return Outcome(False, f"nothing listens on port {port}", silent=True)
     except TimeoutError:
@@ -30,19 +30,19 @@ async def ask(host: str, port: int, health: Health) -> Outcome:
         )
 
 
-async def _get(host: str, port: int, health: Health) -> Outcome:
+async def _get(host: str, port: int, health: Health, name: str) -> Outcome:
     async with asyncio.timeout(health.timeout):
         reader, writer = await asyncio.open_connection(host, port, limit=_HEAD_BYTES)
     try:
         async with asyncio.timeout(health.timeout):
             writer.write(
-                f"GET {health.path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Leeward-Health/1\r\n"
+                f"GET {health.path} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: Leeward-Health/1\r\n"
                 "Accept: */*\r\nConnection: close\r\n\r\n".encode()
             )
             await writer.drain()
             line = await reader.readline()
         await _finish(reader)
-        return _read(line.decode("latin-1").strip(), health.path, port)
+        return _read(line.decode("latin-1").strip(), health.path, port, name)
     finally:
         writer.close()
 
@@ -58,7 +58,7 @@ async def _finish(reader: asyncio.StreamReader) -> None:
         return
 
 
-def _read(line: str, path: str, port: int) -> Outcome:
+def _read(line: str, path: str, port: int, name: str) -> Outcome:
     parts = line.split(" ", 2)
     if len(parts) < 2 or not parts[0].startswith("HTTP/") or not parts[1].isdigit():
         return Outcome(False, f"did not answer in HTTP on port {port}", "it must speak HTTP/1.1, without TLS")
@@ -66,7 +66,7 @@ def _read(line: str, path: str, port: int) -> Outcome:
     if 200 <= status < 400:
         return Outcome(True)
     hint = {
-        400: "does it refuse unknown hosts? health checks say 'Host: localhost'",
+        400: f"does it refuse unknown hosts? health checks say 'Host: {name}'",
         401: "let the health path answer without signing in, or set another 'health.path'",
         403: "let the health path answer without signing in, or set another 'health.path'",
         404: "set 'health.path' in leeward.yaml to a path that answers 200",

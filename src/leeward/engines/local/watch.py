@@ -46,7 +46,14 @@ class Watch:
     """Keeps one task for the health and one for the log of each running instance."""
 
     def __init__(
-        self, dockerd: Dockerd, home: str, sight: Sight, follower: Follower, tasks: Tasks, now: Callable[[], float]
+        self,
+        dockerd: Dockerd,
+        home: str,
+        sight: Sight,
+        follower: Follower,
+        tasks: Tasks,
+        now: Callable[[], float],
+        domain: str,
     ) -> None:
         self._dockerd = dockerd
         self._home = home
@@ -54,6 +61,7 @@ class Watch:
         self._follower = follower
         self._tasks = tasks
         self._now = now
+        self._domain = domain
         self._ooms: dict[str, float] = {}
         self._exits: dict[str, _Exit] = {}
         self._connected = False
@@ -186,7 +194,7 @@ class Watch:
             await asyncio.sleep(verdicts.next_check_s(verdict, outcome, container.health, age_s))
 
     async def _ask(self, container: Container, health: Health) -> Outcome:
-        outcome = await ask(container.host, container.port, health)
+        outcome = await ask(container.host, container.port, health, f"{container.app}.{self._domain}")
         if not outcome.silent:
             return outcome
         found: list[Listener] = []
