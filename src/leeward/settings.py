@@ -55,6 +55,9 @@ class Settings(BaseModel):
     keep_releases: int = Field(default=10, ge=1, description="Releases of an app that a rollback can reach.")
     local_git: bool = Field(default=True, description="Allow Git URLs of files and hosts on this machine.")
     trust_ca: bool = Field(default=True, description="Add the local CA, constrained to the domain, to this machine.")
+    instance_disk_mib: int = Field(
+        default=10240, ge=1, description="Disk in MiB that one instance may write to its own file system."
+    )
     boost_instances: int = Field(default=2, ge=0, description="Instances that may start with one whole core at once.")
     boost_s: float = Field(default=60.0, ge=0, description="Longest time in seconds that a start is boosted.")
     lease_s: float = Field(

@@ -668,3 +668,18 @@ async def test_a_single_run_that_takes_too_long_is_ended_and_taken_away(here: Ma
     assert code == 124
     assert lines == ["begun", "stopped after 1.5 s"]
     assert not [name for name in docker("ps", "-a", "--format", "{{.Names}}").split() if "-once-" in name]
+
+
+async def test_an_instance_that_fills_the_disk_is_replaced_and_told_so(home: Path) -> None:
+    async with machine(home, keep_networks=True, instance_disk_mib=20) as here:
+        fills = worker(here, "dd if=/dev/zero of=/full bs=1M count=40; exec sleep 100", read_only=False)
+        modest = worker(here, "dd if=/dev/zero of=/some bs=1M count=5; exec sleep 100", read_only=False)
+        for want in (fills, modest):
+            await here.engine.apply(want)
+            await until(here, want.app, lambda seen: [i.state for i in seen.instances] == [READY])
+
+        await here.engine.bound_disks()
+        await until(here, fills.app, lambda seen: not seen.instances)
+
+        assert len((await here.engine.observe(modest.app)).instances) == 1
+        assert "wrote 40 MiB" in " ".join(line.text for line in here.lines.lines if line.process == "worker")

@@ -9,6 +9,7 @@ from leeward.engines.local import firewall
 from leeward.engines.local.cgroup import Cgroups
 from leeward.engines.local.container import MIB, ONCE, home_id
 from leeward.engines.local.deeds import Deeds
+from leeward.engines.local.disks import Disks
 from leeward.engines.local.dockerd import Dockerd
 from leeward.engines.local.follow import Follower, LogSink
 from leeward.engines.local.loop import Tasks, every, forever
@@ -22,6 +23,7 @@ from leeward.ports.world import Clock, Say
 from leeward.settings import Settings
 
 _FIREWALL_S = 30.0
+_DISKS_S = 60.0
 _BOOST_S = 0.5
 
 
@@ -39,6 +41,7 @@ class LocalEngine:
         self._watch = Watch(self._dockerd, self.home, self._sight, follower, self._tasks, self._now, settings.domain)
         self._deeds = Deeds(self._dockerd, self.home, settings.network_pool, self._sight, follower, self._tasks)
         self._runs = Runs(self._dockerd, self._sight, self._deeds)
+        self._disks = Disks(self._dockerd, self._sight, self._deeds, follower, settings.instance_disk_mib)
         self._cgroups = Cgroups()
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._boosting = 0
@@ -58,6 +61,7 @@ class LocalEngine:
                 group.create_task(every(REFRESH_S, "full list", self._sight.refresh))
                 group.create_task(every(_FIREWALL_S, "firewall", self._hold_firewall))
                 group.create_task(every(_BOOST_S, "boost", self._lower))
+                group.create_task(every(_DISKS_S, "disks", self.bound_disks))
                 group.create_task(forever("leftovers", self._sweep_leftovers))
         finally:
             self._watch.on = False
@@ -67,6 +71,10 @@ class LocalEngine:
         """Let go of Docker. What runs goes on."""
         await self._tasks.close()
         await self._dockerd.close()
+
+    async def bound_disks(self) -> None:
+        """End instances that wrote more than they may."""
+        await self._disks.bound(self._now())
 
     async def _hold_firewall(self) -> None:
         if self._sight.containers:
