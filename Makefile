@@ -23,7 +23,7 @@ bootstrap:
 
 # Debian packages; takes half a second when nothing is missing.
 system: bootstrap
-	@$(RUN)/python -m leeward.host.packages
+	@$(RUN)/python -m leeward.host.packages --tests
 
 up: bootstrap
 	@$(RUN)/lee up

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,6 +70,14 @@ REST = (
     Package("ca-certificates", "sources"),
     Package("libnss-myhostname", "names below .localhost", optional=True),
 )
+# What the tests and benchmarks use beside the platform's own packages.
+TESTS = (
+    Package("curl", "tests"),
+    Package("chromium", "tests of the dashboard"),
+    Package("fonts-dejavu-core", "tests of the dashboard"),
+    Package("openssl", "tests of certificates"),
+    Package("wrk", "benchmarks"),
+)
 # Any of these means: the user brought an engine of their own, which is never replaced.
 FOREIGN_ENGINES = frozenset({"docker-ce", "docker-ce-cli", "moby-engine", "docker-engine", "podman-docker"})
 
@@ -89,14 +97,14 @@ def engine_packages(system: System) -> Iterator[Package]:
             yield Package("docker-cli", "builds")
 
 
-def wanted(system: System) -> tuple[Package, ...]:
-    """Every package that the platform uses on such a system."""
-    return (*engine_packages(system), *EDGE, *REST)
+def wanted(system: System, *, tests: bool = False) -> tuple[Package, ...]:
+    """Every package that the platform uses on such a system; with `tests` also what its tests use."""
+    return (*engine_packages(system), *EDGE, *REST, *(TESTS if tests else ()))
 
 
-def decide(system: System) -> Decision:
+def decide(system: System, *, tests: bool = False) -> Decision:
     """What is missing. Pure."""
-    missing = [package for package in wanted(system) if package.name not in system.installed]
+    missing = [package for package in wanted(system, tests=tests) if package.name not in system.installed]
     known = system.available
     absent = [package for package in missing if known and package.name not in known]
     return Decision(
@@ -147,10 +155,10 @@ def _candidates(policy: str) -> Iterator[tuple[str, str]]:
             yield name, version
 
 
-async def install(say: Callable[[str], None], *, docker_answers: bool) -> tuple[str, ...]:
+async def install(say: Callable[[str], None], *, docker_answers: bool, tests: bool = False) -> tuple[str, ...]:
     """Install what is missing; the names that were installed. Raises Unavailable with the reason."""
     system = await look(docker_answers=docker_answers)
-    decision = decide(system)
+    decision = decide(system, tests=tests)
     if not decision.install and not decision.unavailable:
         return ()
     if os.geteuid() != 0:
@@ -159,7 +167,7 @@ async def install(say: Callable[[str], None], *, docker_answers: bool) -> tuple[
         say("reading the lists of packages")
         await _apt("update")
         system = await look(docker_answers=docker_answers)
-        decision = decide(system)
+        decision = decide(system, tests=tests)
     if decision.unavailable:
         raise Unavailable(
             f"this system's apt does not offer '{', '.join(decision.unavailable)}'",
@@ -222,8 +230,8 @@ async def _apt(*words: str, check: bool = True) -> Outcome:
     return outcome
 
 
-def main() -> int:
-    """Install what is missing, for `make` and scripts."""
+def main(arguments: Sequence[str] = ()) -> int:
+    """Install what is missing, for `make` and scripts; `--tests` means what the tests need too."""
     from leeward.host.facts import docker_answers
     from leeward.settings import load
 
@@ -232,7 +240,8 @@ def main() -> int:
 
     try:
         settings = load()
-        asyncio.run(install(say, docker_answers=docker_answers(settings.docker_socket)))
+        answers = docker_answers(settings.docker_socket)
+        asyncio.run(install(say, docker_answers=answers, tests="--tests" in arguments))
     except LeewardError as error:
         say(f"Error: {error.message}" + (f"\n  hint: {error.hint}" if error.hint else ""))
         return 1
@@ -240,4 +249,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

@@ -148,7 +148,9 @@ class GitHttp:
                 start_new_session=True,
             )
         except OSError as error:
-            raise Unavailable("git is not installed on the platform", hint="run: lee up, which installs them") from error
+            raise Unavailable(
+                "git is not installed on the platform", hint="run: lee up, which installs them"
+            ) from error
 
     def _end(self, app: str, repository: Path) -> None:
         self._busy[app] -= 1
