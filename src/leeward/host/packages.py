@@ -73,10 +73,10 @@ REST = (
 # What the tests and benchmarks use beside the platform's own packages.
 TESTS = (
     Package("curl", "tests"),
-    Package("chromium", "tests of the dashboard"),
+    Package("chromium", "tests of the dashboard", optional=True),
     Package("fonts-dejavu-core", "tests of the dashboard"),
     Package("openssl", "tests of certificates"),
-    Package("wrk", "benchmarks"),
+    Package("wrk", "benchmarks", optional=True),
 )
 # Any of these means: the user brought an engine of their own, which is never replaced.
 FOREIGN_ENGINES = frozenset({"docker-ce", "docker-ce-cli", "moby-engine", "docker-engine", "podman-docker"})
@@ -132,7 +132,7 @@ async def look(*, docker_answers: bool) -> System:
         docker_answers=docker_answers,
         apparmor=apparmor.is_file() and apparmor.read_text().strip() == "Y",
     )
-    names = {package.name for package in wanted(system)} | {"docker.io", "docker-buildx", "docker-cli"}
+    names = {package.name for package in wanted(system, tests=True)} | {"docker.io", "docker-buildx", "docker-cli"}
     policy = await run(("apt-cache", "policy", *sorted(names)))
     return System(
         system.os, system.version, installed, dict(_candidates(policy.out)), docker_answers, apparmor=system.apparmor
