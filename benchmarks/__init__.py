@@ -1,8 +1,32 @@
 """Measurements, each printed as one line of JSON."""
 
 import json
+import sys
+from collections.abc import Sequence
 
 
-def figure(name: str, value: float, unit: str, **about: object) -> None:
-    """Print one figure."""
-    print(json.dumps({"name": name, "value": round(value, 4), "unit": unit, **about}), flush=True)
+def figure(
+    name: str,
+    value: float,
+    unit: str,
+    *,
+    peer: str | None = None,
+    peer_value: float | None = None,
+    **about: object,
+) -> None:
+    """Print one figure; `peer` is what was measured beside it in the same run."""
+    ratio = round(value / peer_value, 3) if peer_value else None
+    known = None if peer_value is None else round(peer_value, 4)
+    line = {"name": name, "value": round(value, 4), "unit": unit, "peer": peer or None, "peer_value": known}
+    print(json.dumps({**line, "ratio": ratio, **about}), flush=True)
+
+
+def say(text: str) -> None:
+    """Tell how far a measurement is, where nobody takes it for a figure."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of all lie, of those that were measured."""
+    order = sorted(values)
+    return order[min(len(order) - 1, int(len(order) * share))]

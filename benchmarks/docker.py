@@ -1,0 +1,63 @@
+"""The container engine of this machine, as measurements need it."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from leeward.settings import Settings
+
+LONGEST_S = 600.0
+
+
+async def docker(*arguments: str, may_fail: bool = False) -> str:
+    """What the docker client prints."""
+    process = await asyncio.create_subprocess_exec(
+        str(Settings().docker_command),
+        *arguments,
+        env={"DOCKER_BUILDKIT": "1", "PATH": "/usr/bin:/bin", "HOME": "/root"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(LONGEST_S):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode and not may_fail:
+        raise SystemExit(f"docker {arguments[0]}: {err.decode()[-2000:]}")
+    return out.decode().strip()
+
+
+async def address(container: str) -> str:
+    """The container's address on the engine's own network."""
+    return await docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container)
+
+
+async def remove_cache(marks: list[str]) -> None:
+    """Remove the parts of the build cache whose step has one of `marks` in it, and what was built on these."""
+    transport = httpx.AsyncHTTPTransport(uds=str(Settings().docker_socket))
+    async with httpx.AsyncClient(transport=transport, base_url="http://docker", timeout=LONGEST_S) as client:
+        parts = (await client.get("/system/df")).json()["BuildCache"] or []
+        ids = descendants(parts, marks)
+        if ids:
+            pattern = "|".join(map(re.escape, sorted(ids)))
+            await client.post("/build/prune", params={"all": "1", "filters": f'{{"id":["{pattern}"]}}'})
+
+
+def descendants(parts: list[dict[str, Any]], marks: list[str]) -> set[str]:
+    """The ids of the parts with a mark in their description, and of all that have one of these as an ancestor."""
+    found = {part["ID"] for part in parts if any(mark in part["Description"] for mark in marks)}
+    while more := {part["ID"] for part in parts if part.get("Parent") in found} - found:
+        found |= more
+    return found
+
+
+def bundle() -> Path:
+    """The certificates that builds on this machine trust."""
+    return Settings().build_ca or Path("/etc/ssl/certs/ca-certificates.crt")
