@@ -154,7 +154,9 @@ class Phases:
             return spec, self._builder.plan(self._trees, spec, env, app.versions)
         root = Path(deploy.carry["tree"])
         spec = _spec(root, deploy.source.path, deploy.app, app.spec)
-        return spec, self._builder.plan(root, spec, {**spec.env, **env}, app.versions)
+        # Build caches are kept by name: an app never gets those of another, whatever its manifest calls it.
+        mine = spec.model_copy(update={"name": deploy.app})
+        return spec, self._builder.plan(root, mine, {**spec.env, **env}, app.versions)
 
     # --- build --------------------------------------------------------------------------------------------
 
