@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from leeward.builders import debian, rootfs
-from leeward.builders.bases import tags
+from leeward.builders.bases import Bases, tags
 from leeward.builders.recipes import RECIPES, Recipe, flavour_of
+from leeward.settings import Settings
 
 DEB822 = """Types: deb
 # a comment with: a colon
@@ -53,14 +54,11 @@ def test_node_is_a_layer_on_debian_and_its_tag_follows_debians() -> None:
     assert replace(RECIPES["node22"], parent_tag="other").tag != RECIPES["node22"].tag
 
 
-def test_every_run_flavour_has_a_build_flavour_with_compilers_and_none_itself() -> None:
+def test_compilers_are_in_what_builds_and_never_in_what_runs() -> None:
     for flavour, recipe in RECIPES.items():
         packages = RECIPES[recipe.parent or flavour].packages
-        assert ("build-essential" in packages) == flavour.endswith("-build") == recipe.build
+        assert ("build-essential" in packages) == flavour.endswith("-build")
         assert "ca-certificates" in packages
-    assert {flavour for flavour in RECIPES if not flavour.endswith("-build")} - {"static"} == {
-        flavour.removesuffix("-build") for flavour in RECIPES if flavour.endswith("-build")
-    }
 
 
 @pytest.mark.parametrize(
@@ -133,3 +131,23 @@ def test_every_base_has_with_ca_and_its_label() -> None:
         assert mode == 0o755
         assert 'exec "$@"' in text
         assert f"LABEL leeward.base={flavour}" in rootfs.config_changes(flavour)
+
+
+def test_a_new_recipe_takes_the_place_of_the_old_one_and_of_no_other(tmp_path: Path) -> None:
+    recipe = RECIPES["python3.11"]
+    bases = Bases(Settings(home=tmp_path / "home"), machine_cache=tmp_path / "machine")
+    cache = tmp_path / "home" / "bases"
+    cache.mkdir(parents=True)
+    for name in ("python3.11-000000000000", "python3.11-build-000000000000", "node22-000000000000"):
+        (cache / f"{name}.tar.zst").write_bytes(b"old")
+    (tmp_path / "root.tar").write_bytes(b"new" * 1000)
+
+    bases._keep(recipe, tmp_path / "root.tar")
+
+    name = f"python3.11-{recipe.tag}.tar.zst"
+    assert {path.name for path in cache.iterdir()} == {
+        name,
+        "python3.11-build-000000000000.tar.zst",
+        "node22-000000000000.tar.zst",
+    }
+    assert [path.name for path in (tmp_path / "machine").iterdir()] == [name]

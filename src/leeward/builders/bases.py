@@ -26,6 +26,8 @@ __all__ = ["Bases", "tags"]
 MACHINE_CACHE = Path("/var/cache/leeward/bases")
 # A bootstrap is bound by the CPU: more at once than this are not faster.
 _AT_ONCE = 2
+# Another release of Leeward on this machine may still want its own.
+_FORGOTTEN_S = 30 * 86400.0
 
 
 class Bases:
@@ -159,6 +161,18 @@ class Bases:
             copy = shared.with_suffix(f".{os.getpid()}")
             shutil.copyfile(ours, copy)
             copy.replace(shared)
+        _forget(ours, 0.0)
+        _forget(shared, _FORGOTTEN_S)
+
+
+def _forget(kept: Path, after_s: float) -> None:
+    """Remove what an older recipe of the same flavour made, once it is that old."""
+    flavour = kept.name.rpartition("-")[0]
+    for path in kept.parent.glob(f"{flavour}-*.tar.zst"):
+        with contextlib.suppress(OSError):
+            same = path.name.rpartition("-")[0] == flavour and path != kept
+            if same and time.time() - path.stat().st_mtime >= after_s:
+                path.unlink()
 
 
 def _unpack(packed: Path, target: Path) -> Path:
