@@ -79,11 +79,11 @@ def test_variables_in_from_are_filled_in() -> None:
 
 
 def test_an_image_that_is_there_stays() -> None:
-    text = "FROM mine:1 AS a\nRUN true\nFROM python:3.11\n"
+    text = "FROM python:3.13 AS a\nRUN true\nFROM python:3.11\n"
 
     found = mirror.rewrite(text, {}, ["python:3.11"], lambda flavour: f"ours/{flavour}")
 
-    assert found.text.startswith("FROM mine:1 AS a\nRUN true\nFROM ours/python3.11-build\n")
+    assert found.text.startswith("FROM python:3.13 AS a\nRUN true\nFROM ours/python3.11-build\n")
 
 
 def test_a_file_of_a_public_image_is_taken_from_ours() -> None:
