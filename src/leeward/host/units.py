@@ -73,7 +73,12 @@ def dockerd(settings: Settings) -> Program:
     return Program(
         name="dockerd",
         argv=("/usr/sbin/dockerd", f"--config-file={settings.home / 'docker' / 'daemon.json'}"),
-        env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+        env={
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            # BuildKit clips a step's output at 1 MiB and 200 KiB/s; the builder bounds a log itself, and says so.
+            "BUILDKIT_STEP_LOG_MAX_SIZE": "16777216",
+            "BUILDKIT_STEP_LOG_MAX_SPEED": "16777216",
+        },
         ready=f"unix:{settings.docker_socket}",
         ready_s=60.0,
         priority=100,
