@@ -49,6 +49,8 @@ class Apps:
         self._candidates: dict[str, Candidate] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._routes: dict[str, Route] = {}
+        # A whole table that was read before a change must not arrive after it.
+        self._telling = asyncio.Lock()
         self._releases: dict[tuple[str, int], Release] = {}
         self._crashed: dict[str, str] = {}
         self.counts: dict[str, Mapping[str, int]] = {}
@@ -149,8 +151,9 @@ class Apps:
         if wanted != known:
             if known is None or known.hosts != wanted.hosts:
                 await self._edge.certify(wanted.hosts)
-            await self._edge.put(wanted)
-            self._routes[app.name] = wanted
+            async with self._telling:
+                await self._edge.put(wanted)
+                self._routes[app.name] = wanted
         return frozenset(instance.id for instance in seen.of(WEB) if instance.peer in wanted.peers)
 
     async def _nudge(self, app: App, live: Release | None, routed: frozenset[str]) -> None:
@@ -202,7 +205,8 @@ class Apps:
 
     async def sync_edge(self) -> None:
         """Give the edge the whole table, as it stands."""
-        await self._edge.sync(tuple(self._routes.values()), ())
+        async with self._telling:
+            await self._edge.sync(tuple(self._routes.values()), ())
 
     @property
     def routed(self) -> bool:

@@ -42,7 +42,7 @@ class Samples:
         percents: dict[tuple[str, str], dict[str, float]] = {}
         for usage in usages:
             fresh[usage.instance] = (now, usage)
-            name = f"{usage.app}/{usage.process}/{usage.instance[:12]}"
+            name = f"{usage.app}/{usage.process}/{usage.instance}"
             samples[f"{name}/memory_bytes"] = float(usage.memory_bytes)
             before = self._usage.get(usage.instance)
             if before is None or now <= before[0]:
