@@ -65,7 +65,7 @@ def text_of(line: Any, bare: bool = False) -> str:
     """One line as it is shown; `bare` leaves out who said it and when."""
     if bare:
         return str(line.get("text", ""))
-    instance = str(line.get("source") or "")[:12]
+    instance = output.short(line.get("source"))
     who = "/".join(part for part in (str(line.get("process") or ""), instance) if part)
     return f"{output.moment(line.get('at'))} {who}  {line.get('text', '')}"
 

@@ -112,6 +112,11 @@ def version(value: object) -> str:
     return f"v{text}" if text.isdigit() else text
 
 
+def short(instance: object) -> str:
+    """The end of an instance's name: what tells it from its siblings."""
+    return str(instance or "").rpartition("-")[2]
+
+
 def moment(value: object) -> str:
     """A time of the API in this machine's zone, to the second."""
     from datetime import UTC, datetime

@@ -25,7 +25,7 @@ def ps(app: App, /, *, as_json: Json = False) -> int:
         ("INSTANCE", "PROCESS", "RELEASE", "STATE", "SINCE", "RESTARTS", "WHY"),
         [
             (
-                str(i["id"])[:12],
+                output.short(i["id"]),
                 i.get("process"),
                 output.version(i.get("release")),
                 i.get("state"),
