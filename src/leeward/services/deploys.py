@@ -94,7 +94,7 @@ class Deploys:
         parse.spec({"name": name})
         try:
             await self._stores.apps.create(
-                App(name, spec=spec or AppSpec(), source=source, created_at=self._context.clock.now())
+                App(name, spec=spec or AppSpec(), source=followed(source), created_at=self._context.clock.now())
             )
         except Conflict:
             return False
@@ -201,7 +201,12 @@ class Deploys:
 
 
 def _wish(app: App, source: SourceRef, spec: AppSpec | None) -> App:
-    return replace(app, source=source, spec=spec if spec is not None else app.spec)
+    return replace(app, source=followed(source), spec=spec if spec is not None else app.spec)
+
+
+def followed(source: SourceRef) -> SourceRef:
+    """What a later deploy without a source fetches: the branch of today, not the commit that a push named."""
+    return replace(source, commit="") if source.ref else source
 
 
 def _digest(app: str, source: SourceRef | None, spec: AppSpec | None, message: str) -> str:
