@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import secrets
 import shutil
 import time
@@ -13,13 +14,16 @@ import httpx
 import pytest
 from tests.contracts.tiny import docker, needs_docker
 
+from leeward.builders.bases import MACHINE_CACHE
 from leeward.builders.buildkit import BuildkitBuilder
+from leeward.builders.recipes import RECIPES
 from leeward.model import parse
 from leeward.model.build import BuildPlan
 from leeward.ports import BuildJob, Built
 from leeward.settings import Settings
 
 TREES = Path(__file__).parents[1] / "golden" / "trees"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 HOLD_S = 30
 
 
@@ -116,3 +120,34 @@ async def test_a_change_of_the_code_makes_one_new_layer_only(workshop: Workshop)
     assert len(before) == len(after)
     assert [old == new for old, new in zip(before, after, strict=True)].count(False) == 1
     assert before[:-1] == after[:-1]
+
+
+def needs_bases(language: str, *flavours: str) -> None:
+    """Making a base takes a minute: without the variable, only those are used that this machine has."""
+    if os.environ.get("LEEWARD_TEST_ALL_LANGUAGES"):
+        return
+    for flavour in flavours:
+        if not (MACHINE_CACHE / f"{flavour}-{RECIPES[flavour].tag}.tar.zst").is_file():
+            pytest.skip(f"{language}: base image {flavour} is not in the machine's cache")
+
+
+@pytest.mark.parametrize(
+    ("name", "flavours", "path", "expected"),
+    [
+        ("go-hello", ("debian13", "go-build"), "/colours", '["blue","green"]'),
+        ("go-hello", ("debian13", "go-build"), "/", "Hello from Go"),
+    ],
+)
+async def test_an_example_in_a_further_language_answers(
+    workshop: Workshop, name: str, flavours: tuple[str, ...], path: str, expected: str
+) -> None:
+    needs_bases(name.partition("-")[0], *flavours)
+    shutil.copytree(EXAMPLES / name, workshop.tree)
+
+    plan, built = await workshop.build()
+
+    with running(plan, built.id) as url:
+        found = await answer(url + path)
+        health = await answer(url + (plan.health_path or path))
+    assert (found.status_code, health.status_code) == (200, 200)
+    assert expected in found.text

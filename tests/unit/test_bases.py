@@ -126,9 +126,10 @@ def test_without_a_mirror_the_tools_own_is_used() -> None:
 
 
 def test_every_base_has_with_ca_and_its_label() -> None:
-    for flavour in RECIPES:
-        mode, text = rootfs.files(flavour)["usr/local/bin/with-ca"]
+    for flavour, recipe in RECIPES.items():
+        mode, text = rootfs.files(flavour, trusts=recipe.trusts)["usr/local/bin/with-ca"]
         assert mode == 0o755
+        assert ("CARGO_HTTP_CAINFO" in text) == recipe.trusts
         assert 'exec "$@"' in text
         assert f"LABEL leeward.base={flavour}" in rootfs.config_changes(flavour)
 

@@ -15,7 +15,7 @@ _APT = Path("/etc/apt")
 async def make(recipe: Recipe, settings: Settings, work: Path) -> Path:
     """The tar of a recipe's Debian packages and our own files, in the folder `work`. Raises BuildFailed."""
     tree, finish, target = work / "files", work / "finish", work / "root.tar"
-    for path, (mode, text) in rootfs.files(recipe.flavour).items():
+    for path, (mode, text) in rootfs.files(recipe.flavour, trusts=recipe.trusts).items():
         _write(tree / path, text, mode)
     if recipe.build:
         tool = await uv(work)

@@ -8,6 +8,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from leeward.builders import rootfs
+
 # Raise it when the same packages give a different tree (files of our own, options of the bootstrap).
 VERSION = 1
 REPOSITORY = "leeward-base"
@@ -19,6 +21,23 @@ _PYTHON_BUILD = ("libffi-dev", "libpq-dev", "python3-dev", "python3-pip", "pytho
 # Node is a layer on Debian: its binary needs these, and node-gyp needs a Python.
 _DEBIAN = ("libatomic1", "libstdc++6")
 _DEBIAN_BUILD = ("python3",)
+_PHP_EXTENSIONS = (
+    "bcmath",
+    "cli",
+    "curl",
+    "fpm",
+    "intl",
+    "mbstring",
+    "mysql",
+    "opcache",
+    "pgsql",
+    "sqlite3",
+    "xml",
+    "zip",
+)
+_PHP_BUILD = ("composer", "unzip")
+_RUBY = ("libyaml-0-2", "ruby", "ruby-bundler")
+_RUBY_BUILD = ("libffi-dev", "libssl-dev", "libyaml-dev", "ruby-dev", "zlib1g-dev")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +51,14 @@ class Recipe:
     node: int | None = None
     parent: str | None = None
     parent_tag: str = ""
+    trusts: bool = False
+    """Whether `with-ca` knows the tools of more languages than Python and Node."""
 
     @property
     def tag(self) -> str:
         """The hash of everything that the image is made from."""
         parts = (VERSION, self.suite, self.build, self.node, self.parent_tag, *sorted(self.packages))
-        text = "\n".join(map(str, parts))
+        text = "\n".join(map(str, (*parts, rootfs.LANGUAGES) if self.trusts else parts))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -67,6 +88,23 @@ def _node(major: int, parents: list[Recipe]) -> list[Recipe]:
     ]
 
 
+def _compiled(flavour: str, *packages: str) -> Recipe:
+    """What a language needs that is compiled to a program: the program runs on `debian13`, with the same libc."""
+    return Recipe(flavour, "trixie", (*_RUN, *_DEBIAN, *_BUILD, *packages), trusts=True)
+
+
+def _language(flavour: str, suite: str, run: tuple[str, ...], build: tuple[str, ...]) -> list[Recipe]:
+    return [
+        Recipe(flavour, suite, (*_RUN, *run), trusts=True),
+        Recipe(f"{flavour}-build", suite, (*_RUN, *run, *_BUILD, *build), trusts=True),
+    ]
+
+
+def _php(version: str, suite: str) -> list[Recipe]:
+    run = ("nginx-light", *(f"php{version}-{name}" for name in _PHP_EXTENSIONS))
+    return _language(f"php{version}", suite, run, _PHP_BUILD)
+
+
 _DEBIAN12 = _pair("debian12", "bookworm", _DEBIAN, _DEBIAN_BUILD)
 
 RECIPES: Mapping[str, Recipe] = {
@@ -78,6 +116,13 @@ RECIPES: Mapping[str, Recipe] = {
         *_node(20, _DEBIAN12),
         *_node(22, _DEBIAN12),
         *_node(24, _DEBIAN12),
+        Recipe("debian13", "trixie", (*_RUN, *_DEBIAN), trusts=True),
+        _compiled("go-build", "golang-go"),
+        _compiled("rust-build", "cargo", "libssl-dev", "rustc"),
+        *_php("8.2", "bookworm"),
+        *_php("8.4", "trixie"),
+        *_language("ruby3.3", "trixie", _RUBY, _RUBY_BUILD),
+        *_language("java21", "trixie", ("openjdk-21-jre-headless",), ("maven", "openjdk-21-jdk-headless")),
         Recipe("static", "bookworm", (*_RUN, "nginx-light")),
     )
 }

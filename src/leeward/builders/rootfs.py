@@ -32,6 +32,19 @@ done
 exec "$@"
 """
 
+# What more languages' tools need to trust the same certificates; Java reads no PEM, so it gets a store of its own, in
+# memory. It stands before the variables of the app are read.
+LANGUAGES = """if [ -r "$ca" ]; then
+    export CARGO_HTTP_CAINFO="$ca" COMPOSER_CAFILE="$ca" BUNDLE_SSL_CA_CERT="$ca"
+    if [ -x /usr/bin/java ] && command -v openssl >/dev/null; then
+        store=/dev/shm/leeward-trust.p12
+        openssl pkcs12 -export -nokeys -in "$ca" -jdktrust anyExtendedKeyUsage -passout pass:changeit -out "$store"
+        JAVA_TOOL_OPTIONS="-Djavax.net.ssl.trustStore=$store -Djavax.net.ssl.trustStorePassword=changeit"
+        export JAVA_TOOL_OPTIONS
+    fi
+fi
+"""
+
 # What the public image `nginx` serves by default, for Dockerfiles that build on it.
 NGINX_DEFAULT = """server {
     listen 80;
@@ -77,10 +90,11 @@ mkdir -p "$root/var/log/apt" "$root/var/log/nginx"
 """
 
 
-def files(flavour: str) -> Mapping[str, tuple[int, str]]:
-    """Mode and text of each file, by its path below the root."""
+def files(flavour: str, *, trusts: bool = False) -> Mapping[str, tuple[int, str]]:
+    """Mode and text of each file, by its path below the root; `trusts`: for more languages than Python and Node."""
+    with_ca = WITH_CA.replace("for file in", f"{LANGUAGES}for file in", 1) if trusts else WITH_CA
     common = {
-        "usr/local/bin/with-ca": (0o755, WITH_CA),
+        "usr/local/bin/with-ca": (0o755, with_ca),
         "usr/local/share/leeward/apt-ca.conf": (0o644, APT_CA),
     }
     if flavour != "static":

@@ -1,11 +1,12 @@
 """One module for each language that the planner knows."""
 
+from leeward.builders.providers.go import Go
 from leeward.builders.providers.node import Node
 from leeward.builders.providers.provider import Provider
 from leeward.builders.providers.python import Python
 from leeward.builders.providers.static import Static
 
 # With equal scores the first one wins.
-PROVIDERS: tuple[Provider, ...] = (Python(), Node(), Static())
+PROVIDERS: tuple[Provider, ...] = (Go(), Python(), Node(), Static())
 
 __all__ = ["PROVIDERS"]
