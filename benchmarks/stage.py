@@ -56,7 +56,7 @@ class Stage:
             str(LEE),
             *map(str, arguments),
             "--json",
-            env={**os.environ, **environment(self.settings), "LEEWARD_HOME": str(self.settings.home)},
+            env=self._env,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -70,6 +70,12 @@ class Stage:
         if process.returncode:
             raise SystemExit(f"lee {arguments[0]} ended with {process.returncode}: {(out + err).decode()[-2000:]}")
         return json.loads(out)
+
+    @property
+    def _env(self) -> dict[str, str]:
+        """Of what the caller's environment says of a platform nothing is taken: only this one is meant."""
+        others = {key: value for key, value in os.environ.items() if not key.startswith("LEEWARD_")}
+        return {**others, **environment(self.settings), "LEEWARD_HOME": str(self.settings.home)}
 
     async def call(self, method: str, path: str, body: object = None) -> Any:
         """The answer of the API, which must be a good one."""
