@@ -165,9 +165,19 @@ async def _opened_before(home: Path, settings: Settings, clock: Clock) -> None:
 @asynccontextmanager
 async def stage(home: Path) -> AsyncIterator[Stage]:
     """Everything that a door needs, in a home of its own."""
-    clock, pokes = Clock(), []
-    settings = Settings(home=home, logs_mib=4, domain="lee.test", upload_max_mib=1)
-    await _opened_before(home, settings, clock)
+    await _opened_before(home, _settings(home), Clock())
+    async with reopened(home) as st:
+        yield st
+
+
+def _settings(home: Path) -> Settings:
+    return Settings(home=home, logs_mib=4, domain="lee.test", upload_max_mib=1)
+
+
+@asynccontextmanager
+async def reopened(home: Path) -> AsyncIterator[Stage]:
+    """The same, in a home that is there."""
+    clock, pokes, settings = Clock(), [], _settings(home)
     async with await open_stores(settings, clock) as stores:
         engine, uploads, gits = StageEngine(clock), TwinUploads(), TwinGits()
 

@@ -1,6 +1,9 @@
 """The dashboard over services on a stage, with apps in every state."""
 
+import atexit
 import math
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -9,13 +12,13 @@ from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
-from tests.unit.services_stage import ADMIN, NOW, Stage, stage
+from tests.unit.services_stage import ADMIN, NOW, Stage, reopened, stage
 
 from leeward.api import create_api
-from leeward.model.app import AppSpec
+from leeward.model.app import AppSpec, Health
 from leeward.model.parse import spec as parsed
 from leeward.model.release import Deploy, DeployKind, DeployStatus, Phase, Receipt, Release, SourceKind, SourceRef, Step
-from leeward.model.runtime import Instance, InstanceState, LogLine, Observed, Usage
+from leeward.model.runtime import LogLine, Usage, Workload
 from leeward.model.secret import Secret, Variable
 from leeward.model.wish import App
 from leeward.web.mount import mount_web
@@ -48,20 +51,39 @@ class Dashboard:
 
 
 @asynccontextmanager
-async def dashboard(home: Path, *, seeded: bool = True) -> AsyncIterator[Dashboard]:
+async def dashboard(home: Path, *, seeded: bool = True, samples: bool = False) -> AsyncIterator[Dashboard]:
     """The dashboard and the API on one app, and a browser that is signed in as the admin."""
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "admin.password").write_text(PASSWORD + "\n")
-    async with stage(home) as st:
-        await st.services.access.first_run()
-        if seeded:
-            await seed(st)
+    async with _prepared(home, seeded) as st:
+        if samples:
+            await _samples(st, "shop")
         app = create_api(st.services)
         mount_web(app, st.services)
         browser = client(app)
         answer = await browser.post("/login", data={"name": "admin", "password": PASSWORD})
         assert answer.status_code == 303, answer.text
         yield Dashboard(st, app, browser, client(app))
+
+
+_homes: dict[bool, Path] = {}
+
+
+@asynccontextmanager
+async def _prepared(home: Path, seeded: bool) -> AsyncIterator[Stage]:
+    """A stage in a copy of a home that was filled once: that is slow. What runs is not in the home."""
+    if seeded not in _homes:
+        folder = Path(tempfile.mkdtemp(prefix="leeward-unit-"))
+        atexit.register(shutil.rmtree, folder, True)
+        (folder / "admin.password").write_text(PASSWORD + "\n")
+        async with stage(folder) as st:
+            await st.services.access.first_run()
+            if seeded:
+                await seed(st)
+        _homes[seeded] = folder
+    shutil.copytree(_homes[seeded], home, dirs_exist_ok=True)
+    async with reopened(home) as st:
+        if seeded:
+            await run_all(st)
+        yield st
 
 
 def client(app: FastAPI) -> httpx.AsyncClient:
@@ -85,7 +107,9 @@ async def seed(st: Stage) -> None:
 async def _app(st: Stage, name: str, spec: AppSpec, source: SourceRef, created_min: float = 9000) -> None:
     at = NOW - timedelta(minutes=created_min)
     await st.stores.apps.create(App(name, spec=spec, source=source, created_at=at))
+    st.clock.at = at
     await st.services.deploys._context.note(ADMIN, "app.created", f"app '{name}' created", name)
+    st.clock.at = NOW
 
 
 async def deployed(
@@ -173,40 +197,32 @@ async def deployed(
     return done
 
 
-def run(
-    st: Stage,
-    app: str,
-    *instances: tuple[str, InstanceState, float],
-    reason: str = "",
-    hint: str = "",
-    generation: int = 1,
-    mib: float = 210,
-    of: int = 2048,
-) -> None:
-    """Let instances be seen: process, state, minutes since the start."""
-    seen = []
-    for n, (process, state, minutes) in enumerate(instances):
-        id = f"lee-{app}-{process}-g{generation}-{0x40C3AB + n * 7919:06x}"
-        bad = state in (InstanceState.CRASHED, InstanceState.UNHEALTHY)
-        started = (NOW - timedelta(minutes=minutes)).timestamp()
-        seen.append(
-            Instance(
-                id,
-                app,
-                process,
-                generation,
-                generation,
-                state,
-                "10.0.0.2",
-                8080,
-                started,
-                reason if bad else "",
-                hint if bad else "",
-                4 if bad else 0,
-            )
-        )
-        st.engine.used[id] = Usage(id, app, process, 12.0, int((mib + 31 * n) * MIB), 1000, of * MIB)
-    st.services.seen.put(app, Observed(app, tuple(seen)))
+async def run(
+    st: Stage, app: str, minutes: float, release: int = 1, *, mib: float = 210, **processes: tuple[int, int]
+) -> tuple[str, ...]:
+    """Let instances run since some minutes: by process how many, and of how much memory. Their names."""
+    st.clock.at = NOW - timedelta(minutes=minutes)
+    for process, (count, limit) in processes.items():
+        want = Workload(app, process, "default", release, release, "", None, (), count, 1000, limit, 8080, Health())
+        await st.engine.apply(want)
+    st.clock.at = NOW
+    observed = await st.engine.observe(app)
+    for n, one in enumerate(observed.instances):
+        limit = processes[one.process][1]
+        st.engine.used[one.id] = Usage(one.id, app, one.process, 12.0, int((mib + 31 * n) * MIB), 1000, limit * MIB)
+    st.services.seen.put(app, observed)
+    return tuple(one.id for one in observed.instances)
+
+
+async def run_all(st: Stage) -> None:
+    """Everything that runs."""
+    await run(st, "shop", 3.6, 5, web=(3, 2048), worker=(1, 1024))
+    await run(st, "blog", 3099, mib=88, web=(1, 512))
+    await run(st, "api", 1999, mib=120, web=(2, 512))
+    (ill,) = await run(st, "reports", 2, mib=505, web=(1, 512))
+    hint = "give it a larger size: `lee scale reports --size small`"
+    st.engine.crash(ill, "was killed for using more than 512 MiB", hint)
+    st.services.seen.put("reports", await st.engine.observe("reports"))
 
 
 async def _shop(st: Stage) -> None:
@@ -257,17 +273,7 @@ async def _shop(st: Stage) -> None:
         st, "shop", 4, message="Show what is in stock", commit=COMMITS[0], receipt=Receipt(48213, 0, 2.1, 9.0, 112, 0)
     )
     await _build_log(st, newest)
-    run(
-        st,
-        "shop",
-        ("web", InstanceState.READY, 3.6),
-        ("web", InstanceState.READY, 3.6),
-        ("web", InstanceState.READY, 2.0),
-        ("worker", InstanceState.READY, 3.6),
-        generation=5,
-    )
     await _logs(st, "shop")
-    await _samples(st, "shop")
 
 
 async def _others(st: Stage) -> None:
@@ -285,7 +291,6 @@ async def _others(st: Stage) -> None:
         actor="deploy hook",
         receipt=Receipt(611, 0, 3.3, 14.0, 2, 0),
     )
-    run(st, "blog", ("web", InstanceState.READY, 3099), mib=88, of=512)
     await _app(st, "mailer", web, GIT)
     error = {
         "step": "build",
@@ -314,20 +319,10 @@ async def _others(st: Stage) -> None:
         actor="dan",
         receipt=Receipt(88, 0, 6.1, 22.0, 0, 0),
     )
-    run(
-        st,
-        "reports",
-        ("web", InstanceState.CRASHED, 2),
-        reason="was killed for using more than 512 MiB",
-        hint="give it a larger size: `lee scale reports --size small`",
-        mib=505,
-        of=512,
-    )
     await _app(st, "staging", parsed({"processes": {"web": {"instances": 0}}}), GIT)
     await deployed(st, "staging", 12000, commit=COMMITS[3], message="Try the new theme")
     await _app(st, "api", web, GIT)
     await deployed(st, "api", 2000, commit=COMMITS[2], message="Version 3", receipt=Receipt(93021, 0, 1.2, 4.4, 12, 0))
-    run(st, "api", ("web", InstanceState.READY, 1999), ("web", InstanceState.READY, 1999), mib=120, of=512)
     running = await deployed(
         st,
         "api",

@@ -87,11 +87,16 @@ def _aligned(points: Points, times: Sequence[float]) -> list[float | None]:
 
 
 def _now(kind: Kind, lines: Mapping[str, Points]) -> str:
-    """The newest value in words: the sum for memory, the highest for CPU, else the first line's."""
-    newest = [points[-1][1] for points in lines.values() if points]
+    """The newest values in words."""
+    newest = {name: points[-1][1] for name, points in lines.items() if points}
     if not newest:
         return ""
-    value = sum(newest) if kind.unit == "MiB" else max(newest) if kind.by_instance else newest[0]
-    if kind.unit in ("%", "MiB"):
-        return f"{amount(round(value))} {kind.unit}".replace(" %", "%")
-    return f"{amount(round(value, 1))} {kind.unit}".replace(" /s", "/s")
+    match kind.unit:
+        case "%":
+            return ("busiest " if len(newest) > 1 else "") + f"{round(max(newest.values()))}%"
+        case "MiB":
+            return f"{amount(round(sum(newest.values())))} MiB" + (" in all" if len(newest) > 1 else "")
+        case "ms":
+            return " · ".join(f"{name} {amount(round(value, 1))} ms" for name, value in newest.items())
+        case _:
+            return f"{amount(round(next(iter(newest.values())), 1))}{kind.unit}"

@@ -49,6 +49,7 @@ def templates() -> Environment:
         "title_of": timeline.title,
         "origin_of": timeline.origin,
         "spent_of": timeline.spent,
+        "state_of": timeline.state,
         "rollback_text": timeline.rollback,
     }
     env.filters |= {
@@ -61,7 +62,7 @@ def templates() -> Environment:
         "plain": words.plain,
         "host": words.host,
         "clock": words.clock,
-        "after_it": words.after_it,
+        "said": words.said,
         "share": words.share,
     }
     return env

@@ -17,7 +17,7 @@ NAMES = {
 
 
 class Line(NamedTuple):
-    """One step: `state` is done, running, failed, skipped, stopped or waiting."""
+    """One step: `state` is done, running, failed, skipped, stopped, waiting or unreached."""
 
     name: str
     state: str
@@ -34,6 +34,7 @@ WORDS = {
     "stopped": ("Stopped", "slash"),
     "skipped": ("Skipped", "skip"),
     "waiting": ("Waiting", "dashed"),
+    "unreached": ("Not reached", "dashed"),
 }
 
 
@@ -61,7 +62,7 @@ def _state(deploy: DeployView, phase: Phase) -> str:
         ended = step.ended_at is not None
         return "done" if ended else "stopped" if deploy.status.final else "running"
     if deploy.status.final:
-        return "skipped" if deploy.status == "live" else "waiting"
+        return "skipped" if deploy.status == "live" else "unreached"
     passed = [PHASES.index(Phase(step.phase)) for step in deploy.steps]
     # A deploy of anything but code begins with its last step.
     first = PHASES.index(Phase.FETCH if deploy.kind == "code" else Phase.ROLLOUT)
@@ -98,6 +99,11 @@ def proof(deploy: DeployView) -> Proof | None:
 def title(deploy: DeployView) -> str:
     """What a deploy is, in a few words."""
     return deploy.message.strip().splitlines()[0] if deploy.message.strip() else KINDS.get(deploy.kind, deploy.kind)
+
+
+def state(deploy: DeployView, live: str | None) -> str:
+    """Its status; what was live and is not any more is replaced."""
+    return "replaced" if deploy.status == "live" and deploy.release != live else str(deploy.status)
 
 
 def origin(deploy: DeployView) -> str:

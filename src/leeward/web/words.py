@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from markupsafe import Markup, escape
+
 from leeward.errors import Invalid, LeewardError
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -36,6 +38,7 @@ BADGES: Mapping[str, Mapping[str, Badge]] = {
         "failed": Badge("Failed", "bad", "cross"),
         "cancelled": Badge("Cancelled", "idle", "slash"),
         "superseded": Badge("Superseded", "idle", "skip"),
+        "replaced": Badge("Replaced", "idle", "check"),
     },
     "instance": {
         "starting": Badge("Starting", "busy", "spinner"),
@@ -141,9 +144,12 @@ def sentence(text: str) -> str:
     return first if first[-1] in ".!?…:" else f"{first}."
 
 
-def after_it(reason: str) -> str:
-    """An instance's reason as the end of a sentence that begins with 'It'."""
-    return sentence(f"x{reason}")[1:]
+def said(text: str) -> Markup:
+    """A sentence of ours as HTML: what stands between backticks is code."""
+    parts = re.split(r"`([^`]+)`", sentence(text))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(parts)
+    )
 
 
 def host(url: str) -> str:

@@ -32,7 +32,7 @@ async def show(visit: Visit) -> Response:
     app = await visit.services.apps.show(visit.app)
     deploy = await visit.services.deploys.view(await _mine(visit))
     lines = await visit.services.logs.build_log(deploy.id, 2000) if deploy.status.final else ()
-    context = heading(visit, app, "deploys")
+    context = {**heading(visit, app, "deploys"), "told": _told(deploy)}
     return visit.page(
         "deploy.html",
         **context,
@@ -41,6 +41,11 @@ async def show(visit: Visit) -> Response:
         cannot=visit.cannot(),
         following=_moves(deploy, visit.now),
     )
+
+
+def _told(deploy: DeployView) -> bool:
+    """Whether the page says by itself why the app has failed."""
+    return deploy.error is not None
 
 
 def _moves(deploy: DeployView, now: datetime) -> bool:
@@ -58,7 +63,12 @@ async def live(visit: Visit) -> Response:
     async def look() -> Mapping[str, str]:
         app = await visit.services.apps.show(visit.app)
         deploy = await visit.services.deploys.view(await visit.services.deploys.show(id))
-        context = {**heading(visit, app, "deploys"), "now": visit.services.clock.now(), "cannot": visit.cannot()}
+        context = {
+            **heading(visit, app, "deploys"),
+            "told": _told(deploy),
+            "now": visit.services.clock.now(),
+            "cannot": visit.cannot(),
+        }
         return {
             "head": visit.html("_head.html", **context),
             "body": visit.html("_deploy.html", deploy=deploy, **context),

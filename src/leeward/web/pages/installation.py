@@ -15,9 +15,9 @@ PAGE = 50
 DAY_S = 86400.0
 LIFETIMES = {"": "Never", "7": "In 7 days", "30": "In 30 days", "90": "In 90 days", "365": "In a year"}
 SCOPES = {
-    Scope.READ: "Read: see everything but secrets",
-    Scope.DEPLOY: "Deploy: change apps, variables and domains",
-    Scope.ADMIN: "Admin: everything, also tokens and deleting",
+    Scope.READ: "See everything but secrets",
+    Scope.DEPLOY: "Deploy and change apps",
+    Scope.ADMIN: "Everything",
 }
 
 

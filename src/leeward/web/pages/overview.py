@@ -22,6 +22,7 @@ def heading(visit: Visit, app: AppView, tab: str) -> dict[str, Any]:
         "app": app,
         "tab": tab,
         "tabs": TABS,
+        "told": False,
         "running": running,
         "cannot_deploy": visit.cannot() or _no_source(app),
     }

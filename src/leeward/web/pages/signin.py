@@ -63,7 +63,6 @@ def _form(
         "onward": onward,
         "name": name,
         "trouble": trouble,
-        "password_file": services.settings.home / "admin.password",
     }
     return rendering.answer("login.html", context, status)
 

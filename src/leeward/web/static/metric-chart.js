@@ -1,15 +1,5 @@
 // <metric-chart src="…">: draws the lines that the server sends, and asks again every ten seconds.
 const EVERY_MS = 10_000;
-let library;
-
-function load(script, style) {
-  library ??= new Promise((done, failed) => {
-    const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: style });
-    document.head.append(link, Object.assign(document.createElement("script"), { src: script, onload: done, onerror: failed }));
-  });
-  return library;
-}
-
 class MetricChart extends HTMLElement {
   async connectedCallback() {
     this.place = this.querySelector("[data-place]");
@@ -20,6 +10,8 @@ class MetricChart extends HTMLElement {
     this.sized = new ResizeObserver(() => this.chart?.setSize(this.size));
     this.sized.observe(this.place);
     this.timer = setInterval(() => document.hidden || this.ask(), EVERY_MS);
+    // Its own address has the version in it, so the helper is asked for by the same one.
+    const { load } = await import(this.getAttribute("helper"));
     await Promise.all([load(this.getAttribute("library"), this.getAttribute("library-style")), this.ask()]);
     this.draw();
   }
@@ -66,6 +58,7 @@ class MetricChart extends HTMLElement {
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = { stroke: colour("--muted"), font: `11px ${style.fontFamily}`, ticks: { show: false } };
     const value = (_, number) => (number == null ? "–" : `${number} ${this.data.unit}`);
+    const long = Number(this.getAttribute("span")) > 1440;
     const lines = this.data.names.map((label, at) => ({
       label, value, width: 1.75, points: { show: this.data.times.length < 3 }, stroke: colour(`--line-${(at % 4) + 1}`),
       fill: at ? undefined : colour("--line-fill"),
@@ -74,10 +67,11 @@ class MetricChart extends HTMLElement {
       ...this.size, cursor: { points: { size: 6 }, y: false }, padding: [8, 8, 0, 0],
       scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.15, 0.1)] } },
       axes: [
-        { ...axis, grid: { show: false }, size: 26, space: 64, values: "{HH}:{mm}" },
+        { ...axis, grid: { show: false }, size: 26, space: 64, values: long ? "{MMM} {D}" : "{HH}:{mm}" },
         { ...axis, grid: { stroke: colour("--border"), width: 1 }, size: 44, space: 40 },
       ],
-      series: [{ value: "{HH}:{mm}:{ss}" }, ...lines],
+      tzDate: (at) => window.uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
+      series: [{ label: "UTC", value: long ? "{MMM} {D}, {HH}:{mm}" : "{HH}:{mm}:{ss}" }, ...lines],
     };
   }
 }

@@ -14,6 +14,10 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { said.textContent = before; }, 2000);
 });
 
+// On a narrow screen the tabs scroll: the one that is open is in sight.
+const open = document.querySelector("main nav [aria-current=page]");
+if (open) open.parentElement.scrollLeft = open.offsetLeft - 60;
+
 // A form that was sent is not sent twice.
 document.addEventListener("submit", (event) => {
   const form = event.target;
