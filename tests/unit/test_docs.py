@@ -232,6 +232,29 @@ def test_every_example_with_a_manifest_has_a_right_one() -> None:
             parse.manifest(text, app)
 
 
+def test_every_command_in_a_document_is_one_that_lee_knows() -> None:
+    helps = dict(re.findall(r"^## (lee[^\n]*)\n\n```text\n(.*?)^```", (REFERENCE / "cli.md").read_text(), re.M | re.S))
+
+    wrong = [
+        f"{name}: {command}"
+        for name, text in documents()
+        if not name.endswith("reference/cli.md")
+        for command in re.findall(r"(?:^ {4}(?:sudo )?|`)(lee [a-z][^`\n]*)", text, re.M)
+        if not is_known(command, helps)
+    ]
+
+    assert helps
+    assert wrong == []
+
+
+def is_known(command: str, helps: Mapping[str, str]) -> bool:
+    """Whether `lee --help` knows the command and each of its options."""
+    ours = re.split(r" -- | # ", command)[0].split()
+    name = next((" ".join(ours[:length]) for length in (3, 2) if " ".join(ours[:length]) in helps), "")
+    options = [word for word in ours if re.fullmatch(r"--?[a-z][a-z-]*", word)]
+    return bool(name) and all(re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", helps[name]) for option in options)
+
+
 def test_no_file_names_a_package_registry_or_a_developers_folder() -> None:
     found = []
     for path in tracked():
