@@ -311,17 +311,6 @@ class EngineContract:
 
         assert len(serving(await world.engine.observe(old.app), 1000)) == 1
 
-    async def test_older_generations_are_left_alone_until_the_newer_one_is_proven(self, world: World) -> None:
-        old = await self.routed(world, self.want(world))
-        new = replace(old, generation=2000, keep_old=True, routed=frozenset())
-        await self.ready(world, new)
-
-        await world.engine.apply(new)
-        await world.pass_time(0.6)
-        await world.engine.apply(new)
-
-        assert len(serving(await world.engine.observe(old.app), 1000)) == 1
-
     async def test_a_candidate_that_never_served_stops_at_once_when_it_is_given_up(self, world: World) -> None:
         live = await self.routed(world, self.want(world))
         candidate = replace(live, generation=2000)

@@ -129,7 +129,6 @@ def test_kept_generations_are_left_alone() -> None:
     seen = (instance("old1", 1000), instance("new1", 3000), instance("a2"), instance("a3"))
 
     assert next_steps(WANT, seen, 0, keep=frozenset({1000, 3000})) == ()
-    assert next_steps(replace(WANT, keep_old=True), seen, 0, keep=frozenset({3000})) == ()
 
 
 def test_a_candidate_that_never_served_goes_at_once() -> None:

@@ -190,9 +190,7 @@ class FakeEngine:
 
     def _kept(self, running: _Running, want: Workload, keep: frozenset[int]) -> bool:
         generation = running.want.generation
-        return generation != want.generation and (
-            generation in keep or (want.keep_old and generation < want.generation)
-        )
+        return generation != want.generation and generation in keep
 
     def _leave(self, running: _Running, want: Workload) -> None:
         drain_s = want.health.drain if want.health is not None else 0.0

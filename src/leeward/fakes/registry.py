@@ -50,6 +50,12 @@ class FakeRegistry:
             raise RolloutFailed(f"the image '{reference}' could not be pulled: not found", hint="deploy again")
         self.local.add(reference)
 
+    async def forget(self, app: str) -> None:
+        """Forget its names."""
+        mine = (f"{self.address}/{app}@", f"{self.address}/{app}:")
+        self.stored = {name: id for name, id in self.stored.items() if not name.startswith(mine)}
+        self.local = {name for name in self.local if not name.startswith(mine)}
+
     async def collect(self, keep: Mapping[str, frozenset[str]]) -> int:
         """Forget what is neither kept nor young."""
         kept = {reference for references in keep.values() for reference in references}

@@ -33,8 +33,6 @@ class Workload:
     """None for a worker: it is ready when it has run for two seconds."""
     read_only: bool = True
     routed: frozenset[str] | None = None
-    keep_old: bool = False
-    """True while a newer release is not yet proven: instances of older generations are not stopped."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

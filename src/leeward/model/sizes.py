@@ -24,7 +24,6 @@ class Limits:
     usd_per_month: float
 
 
-# Prices are the operator's to change (LEEWARD_PRICES); these are the defaults.
 SIZES: dict[Size, Limits] = {
     Size.NANO: Limits(100, 256, 2),
     Size.MICRO: Limits(250, 512, 5),

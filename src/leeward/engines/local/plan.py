@@ -124,9 +124,7 @@ def routed(instance: Instance, want: Workload) -> bool:
 
 
 def _kept(instance: Instance, want: Workload, keep: frozenset[int]) -> bool:
-    if instance.generation == want.generation:
-        return False
-    return instance.generation in keep or (want.keep_old and instance.generation < want.generation)
+    return instance.generation != want.generation and instance.generation in keep
 
 
 def _leaves(instance: Instance, memory: Memory) -> bool:
