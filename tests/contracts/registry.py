@@ -105,6 +105,21 @@ class RegistryContract:
         await world.registry.ensure(kept)
         assert world.local(kept)
 
+    async def test_an_app_that_is_gone_has_no_names_left_however_young_they_are(self, world: World) -> None:
+        gone = await world.registry.push(world.image(), "shop", "v1")
+        kept = await world.registry.push(world.image(), "shop-api", "v1")
+
+        await world.registry.forget("shop")
+        await world.registry.forget("shop")
+
+        assert not world.local(gone)
+        assert not world.local(f"{world.address}/shop:v1")
+        with pytest.raises(RolloutFailed):
+            await world.registry.ensure(gone)
+        assert world.local(kept)
+        world.lose(kept)
+        await world.registry.ensure(kept)
+
     async def test_what_was_just_pushed_is_never_collected(self, world: World) -> None:
         reference = await world.registry.push(world.image(), "shop", "v1")
 

@@ -235,12 +235,14 @@ async def test_an_engine_that_sees_nothing_does_not_empty_the_route(plane: Stage
 
 async def test_an_app_that_is_deleted_goes_with_all_that_runs(plane: Stage) -> None:
     await plane.live()
+    assert plane.registry.stored
     await plane.stores.apps.update("shop", lambda app: replace(app, deleted=True))
 
     await plane.apps.resync()
     await plane.apps.resync()
 
     assert (await plane.engine.observe("shop")).instances == ()
+    assert not plane.registry.stored
     assert "shop" not in plane.edge.routes
     with pytest.raises(NotFound):
         await plane.stores.apps.get("shop")

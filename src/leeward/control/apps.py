@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from leeward.errors import LeewardError, NotFound, Unavailable
@@ -39,6 +39,7 @@ class Apps:
         registry: Registry,
         domain: str,
         on_seen: Callable[[str, Observed], None] = lambda app, seen: None,
+        forget_sources: Callable[[str, frozenset[str]], Awaitable[None]] | None = None,
     ) -> None:
         self._stores = stores
         self._engine = engine
@@ -46,6 +47,7 @@ class Apps:
         self._registry = registry
         self._domain = domain
         self._on_seen = on_seen
+        self._forget_sources = forget_sources
         self._candidates: dict[str, Candidate] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._routes: dict[str, Route] = {}
@@ -137,7 +139,7 @@ class Apps:
                 return seen
             live = await self.release(name, app.live) if app.live is not None else None
             routed = await self._route(app, live, seen)
-            await self._nudge(app, live, routed)
+            await self._nudge(app, live, routed, seen)
             await self._report_crashes(name, seen)
             return seen
 
@@ -156,7 +158,7 @@ class Apps:
                 self._routes[app.name] = wanted
         return frozenset(instance.id for instance in seen.of(WEB) if instance.peer in wanted.peers)
 
-    async def _nudge(self, app: App, live: Release | None, routed: frozenset[str]) -> None:
+    async def _nudge(self, app: App, live: Release | None, routed: frozenset[str], seen: Observed) -> None:
         wants: list[tuple[Workload, frozenset[int]]] = []
         candidate = self._candidates.get(app.name)
         counts = self.counts.get(app.name)
@@ -169,20 +171,38 @@ class Apps:
         for want, keep in wants:
             await self._engine.apply(want, keep)
         processes = frozenset(want.process for want, _ in wants)
-        await self._engine.remove(app.name, keep=processes)
+        # Removing nothing is not free: the engine looks through its networks then, for each app that runs nothing.
+        if any(instance.process not in processes for instance in seen.instances):
+            await self._engine.remove(app.name, keep=processes)
 
     async def _take_down(self, app: App, seen: Observed) -> None:
         if self._routes.pop(app.name, None) is not None or seen.instances:
             await self._edge.drop(app.name)
         await self._engine.remove(app.name)
-        if not (await self._engine.observe(app.name)).instances:
-            await self._stores.apps.delete(app.name)
+        busy = any(deploy.app == app.name for deploy in await self._stores.deploys.active())
+        if not busy and not (await self._engine.observe(app.name)).instances:
+            # The name is free only when nothing of the old app can be taken for the new one's.
+            await self._registry.forget(app.name)
+            if self._forget_sources is not None:
+                await self._forget_sources(app.name, await self._uploads(app.name))
             await self._stores.logs.forget(app.name)
+            await self._stores.apps.delete(app.name)
             self._forget(app.name)
             await self._stores.events.add(Event("app.deleted", f"app '{app.name}' is gone", app=app.name))
             self._stores.notices.publish(f"app/{app.name}")
         else:
             self._dirty.add(app.name)
+
+    async def _uploads(self, name: str) -> frozenset[str]:
+        """The archives that were sent for an app."""
+        found: set[str] = set()
+        cursor = ""
+        while True:
+            page = await self._stores.deploys.list(name, cursor, 200)
+            found.update(deploy.source.upload for deploy in page.items if deploy.source.upload)
+            cursor = page.next
+            if not cursor:
+                return frozenset(found)
 
     async def _report_crashes(self, name: str, seen: Observed) -> None:
         """One event for each new reason why an instance crashed."""

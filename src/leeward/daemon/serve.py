@@ -35,7 +35,7 @@ from leeward.settings import MIB, Settings
 from leeward.sources.git import GitSource
 from leeward.sources.githttp import GitHttp
 from leeward.sources.pushed import PushedSource
-from leeward.sources.sweep import sweep
+from leeward.sources.sweep import forget, sweep
 from leeward.sources.upload import UploadSource
 from leeward.store import open_stores
 from leeward.web.mount import mount_web
@@ -75,7 +75,7 @@ class Plane:
         self.lines = Lines(stores.logs)
         seen = Seen()
         gits = GitHttp(settings)
-        self.apps = Apps(stores, self.engine, self.edge, self.registry, settings.domain, seen.put)
+        self.apps = Apps(stores, self.engine, self.edge, self.registry, settings.domain, seen.put, self._forget_sources)
         receipts = Receipts(self.edge, ("127.0.0.1", settings.https_port), settings.domain)
         rollout = Rollout(stores, self.engine, self.registry, self.apps, receipts)
         images = asyncio.Lock()
@@ -186,6 +186,9 @@ class Plane:
     async def _sync_edge(self) -> None:
         if self.apps.routed:
             await self.apps.sync_edge()
+
+    async def _forget_sources(self, app: str, uploads: frozenset[str]) -> None:
+        await asyncio.to_thread(forget, self.settings, app, uploads)
 
     async def _sweep_sources(self) -> None:
         active = await self.stores.deploys.active()

@@ -137,6 +137,10 @@ class Registry(Protocol):
         """Have the image in the engine's store, from the registry if need be. Raises RolloutFailed."""
         ...
 
+    async def forget(self, app: str) -> None:
+        """Remove every name of the images of an app that is gone; repeatable. Their bytes go when it is collected."""
+        ...
+
     async def collect(self, keep: Mapping[str, frozenset[str]]) -> int:
         """Remove every image of ours but those kept (app -> digest references); bytes that were freed."""
         ...

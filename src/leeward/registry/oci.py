@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -78,6 +79,18 @@ class OciRegistry:
                 f"the image '{reference}' could not be pulled: {error}",
                 hint="deploy again: the image is built and pushed anew",
             ) from error
+
+    async def forget(self, app: str) -> None:
+        """Remove every name of the images of an app that is gone; repeatable. Their bytes go when it is collected."""
+        repository = f"{self._settings.registry}/{app}"
+        async with self._alone():
+            for image in await self._images.list():
+                for name in (*image.tags, *image.digests):
+                    if _split(name)[0] == repository:
+                        await self._images.untag(name)
+            if self._settings.registry_embedded:
+                folder = embedded.data(self._settings) / "repositories" / app
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def collect(self, keep: Mapping[str, frozenset[str]]) -> int:
         """Remove every image of ours but those kept; bytes that were freed."""

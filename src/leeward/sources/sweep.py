@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,14 @@ def sweep(settings: Settings, busy: frozenset[str], now: float | None = None) ->
     rest = [*mirrors, *_below(home / "sources" / "uploads"), *(one for one in trees if one not in stale)]
     over = victims([one for one in rest if one not in worn], settings.uploads_mib * MIB, busy, now)
     return sum(_remove(one) for one in (*stale, *worn, *over))
+
+
+def forget(settings: Settings, app: str, uploads: Iterable[str]) -> None:
+    """Remove what came in for an app that is gone: what was pushed, the copy of its repository, its uploads."""
+    shutil.rmtree(settings.home / "git" / f"{app}.git", ignore_errors=True)
+    shutil.rmtree(settings.home / "sources" / "git" / app, ignore_errors=True)
+    for upload in uploads:
+        (settings.home / "sources" / "uploads" / f"{upload}.tar.gz").unlink(missing_ok=True)
 
 
 def _active(repository: Path, now: float) -> bool:
