@@ -1,0 +1,74 @@
+"""What the control plane leaves alone."""
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+from tests.unit.control_stage import Clock, Stage, stage
+
+from leeward.fakes.builder import FakeBuilder
+from leeward.fakes.engine import FakeEngine
+from leeward.model.app import AppSpec
+from leeward.model.build import BuildPlan
+
+
+class Watched(FakeEngine):
+    """Remembers for which apps something was to be removed."""
+
+    def __init__(self) -> None:
+        super().__init__(Clock())
+        self.removals: list[str] = []
+
+    async def remove(self, app: str, keep: frozenset[str] = frozenset()) -> None:
+        self.removals.append(app)
+        await super().remove(app, keep)
+
+
+class Named(FakeBuilder):
+    """Remembers the names that plans were made for: build caches are kept by them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str | None] = []
+
+    def plan(self, tree: Path, spec: AppSpec, env: Mapping[str, str], versions: Mapping[str, str]) -> BuildPlan:
+        self.names.append(spec.name)
+        return super().plan(tree, spec, env, versions)
+
+
+@pytest.fixture
+async def plane(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with stage(tmp_path) as made:
+        yield made
+
+
+async def test_an_app_that_runs_nothing_costs_the_engine_nothing(plane: Stage) -> None:
+    plane.engine = engine = Watched()
+    plane = plane.again()
+
+    await plane.apps.resync()
+    await plane.apps.resync()
+
+    assert engine.removals == []
+
+
+async def test_a_live_app_that_is_as_wished_costs_no_removal(plane: Stage) -> None:
+    plane.engine = engine = Watched()
+    plane = plane.again()
+    await plane.live()
+    engine.removals.clear()
+
+    await plane.apps.resync()
+
+    assert engine.removals == []
+
+
+async def test_an_app_gets_its_own_build_caches_whatever_its_manifest_calls_it(plane: Stage) -> None:
+    plane.builder = builder = Named()
+    plane.registry.local = builder.images
+    plane = plane.again()
+
+    await plane.finish(await plane.wish(tree={"main.py": "1", "leeward.yaml": "name: victim\n"}))
+
+    assert builder.names
+    assert set(builder.names) == {"shop"}
