@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -201,6 +202,15 @@ class Platform:
             timeout_s,
             f"deploy {deploy} did not end",
         )
+
+    def gone(self, *apps: str) -> None:
+        """Have no app of these names, whatever an earlier run left."""
+        for app in apps:
+            if self.api("DELETE", f"/v1/apps/{app}").status != 404:
+                until(partial(self._absent, app), 60, f"'{app}' is still there")
+
+    def _absent(self, app: str) -> bool:
+        return self.api("GET", f"/v1/apps/{app}").status == 404
 
     def instances(self, app: str, state: str = "") -> list[Any]:
         """What runs of an app; only what is in one state."""

@@ -105,6 +105,7 @@ def test_the_frontend_shows_what_the_backend_knows_by_its_internal_name(platform
 
 
 def test_a_changed_line_of_an_example_is_live_after_lee_deploy(platform: Platform, tmp_path: Path) -> None:
+    platform.gone("finrag-mine")
     tree = tmp_path / "finrag"
     shutil.copytree(EXAMPLES / "finrag-backend", tree)
     change(tree, "name: finrag-backend", "name: finrag-mine", "leeward.yaml")
@@ -119,7 +120,7 @@ def test_a_changed_line_of_an_example_is_live_after_lee_deploy(platform: Platfor
     assert second["image"] != first["image"]
     assert second["receipt"]["failed"] == 0
     print(json.dumps(second["timings_s"]))
-    platform.ok("apps", "delete", "finrag-mine", "--yes")
+    platform.gone("finrag-mine")
 
 
 EXAMPLE_WORDS = {
