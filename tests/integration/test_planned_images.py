@@ -136,6 +136,8 @@ def needs_bases(language: str, *flavours: str) -> None:
     [
         ("go-hello", ("debian13", "go-build"), "/colours", '["blue","green"]'),
         ("go-hello", ("debian13", "go-build"), "/", "Hello from Go"),
+        ("php-hello", ("php8.4", "php8.4-build"), "/colours", '["blue","green"]'),
+        ("php-hello", ("php8.4", "php8.4-build"), "/style.css", "teal"),
     ],
 )
 async def test_an_example_in_a_further_language_answers(

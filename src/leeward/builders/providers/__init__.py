@@ -2,11 +2,12 @@
 
 from leeward.builders.providers.go import Go
 from leeward.builders.providers.node import Node
+from leeward.builders.providers.php import Php
 from leeward.builders.providers.provider import Provider
 from leeward.builders.providers.python import Python
 from leeward.builders.providers.static import Static
 
 # With equal scores the first one wins.
-PROVIDERS: tuple[Provider, ...] = (Go(), Python(), Node(), Static())
+PROVIDERS: tuple[Provider, ...] = (Php(), Go(), Python(), Node(), Static())
 
 __all__ = ["PROVIDERS"]
