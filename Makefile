@@ -3,7 +3,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 WITH_DOCKER := $(RUN)/python scripts/with-docker
 
-.PHONY: help bootstrap system up down purge status check unit golden integration e2e test bench
+.PHONY: help bootstrap system up down purge status check unit golden integration e2e test bench vendor screenshots
 .NOTPARALLEL:
 
 help:
@@ -17,6 +17,8 @@ help:
 	@echo 'make e2e          tests against a whole platform'
 	@echo 'make golden       rewrite the golden files'
 	@echo 'make bench        measure'
+	@echo 'make vendor       fetch the dashboard'"'"'s third-party files, as vendor.toml names them'
+	@echo 'make screenshots  take the pictures of the dashboard again'
 
 bootstrap:
 	@sh scripts/bootstrap
@@ -60,3 +62,9 @@ golden: bootstrap
 
 bench: system
 	$(WITH_DOCKER) $(RUN)/python -m benchmarks
+
+vendor: bootstrap
+	$(RUN)/python scripts/vendor
+
+screenshots: bootstrap
+	$(RUN)/python scripts/screenshots

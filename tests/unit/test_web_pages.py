@@ -19,6 +19,7 @@ from leeward.model.release import SourceKind
 from leeward.model.runtime import LogLine
 from leeward.web.assets import assets
 from leeward.web.site import CHANGED, SEEN
+from leeward.web.streams import beating, fragments
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -426,8 +427,6 @@ async def test_the_choice_of_colours_is_kept_in_a_cookie(fresh: Dashboard) -> No
 
 
 async def test_a_live_part_is_sent_at_once_and_when_something_changes(fresh: Dashboard) -> None:
-    from leeward.web.streams import fragments
-
     state = {"text": "a"}
 
     async def look() -> dict[str, str]:
@@ -449,6 +448,24 @@ async def test_streams_are_refused_plainly_to_whoever_is_not_signed_in(shown: Da
     answer = await shown.anonymous.get("/live", headers={"accept": "text/event-stream"})
 
     assert answer.status_code == 401
+
+
+async def test_a_stream_ends_when_its_reader_has_signed_out(fresh: Dashboard) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"data: x\n\n"
+            await asyncio.sleep(0)
+
+    async def still() -> None:
+        await fresh.stage.services.access.authenticate(None, fresh.browser.cookies["leeward_session"])
+
+    session = fresh.browser.cookies["leeward_session"]
+    stream = beating(endless(), still, heartbeat_s=0.01)
+    assert await anext(stream) == b"data: x\n\n"
+
+    await fresh.stage.services.access.sign_out(session)
+
+    assert len([item async for item in stream]) < 10_000
 
 
 # --- files --------------------------------------------------------------------------------------------

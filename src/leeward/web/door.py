@@ -34,6 +34,10 @@ class Visit:
         """The app in the address."""
         return str(self.request.path_params["app"])
 
+    async def still(self) -> None:
+        """Raises Unauthorized when the visitor has signed out meanwhile."""
+        await self.services.access.authenticate(None, self.request.cookies.get(COOKIE))
+
     def asked(self, name: str, default: str = "") -> str:
         """A value from the address's query."""
         return self.request.query_params.get(name, default)[:500]

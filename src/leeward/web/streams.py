@@ -18,6 +18,8 @@ HEARTBEAT = b": still here\n\n"
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 Look = Callable[[], Awaitable[Mapping[str, str]]]
 """The fragments as they are now, by the name of their event."""
+Still = Callable[[], Awaitable[object]]
+"""Raises when the visitor may not look any more."""
 _endings: set["asyncio.Task[None]"] = set()
 
 
@@ -27,9 +29,9 @@ def event(name: str, text: str) -> bytes:
     return f"event: {name}\n{lines}\n".encode()
 
 
-def stream(events: AsyncIterator[bytes]) -> StreamingResponse:
-    """The answer that sends events as they come."""
-    return StreamingResponse(beating(events), media_type="text/event-stream", headers=HEADERS)
+def stream(events: AsyncIterator[bytes], still: Still) -> StreamingResponse:
+    """The answer that sends events as they come, as long as the visitor is signed in."""
+    return StreamingResponse(beating(events, still), media_type="text/event-stream", headers=HEADERS)
 
 
 async def fragments(
@@ -61,13 +63,17 @@ def line_json(line: LogLine) -> str:
     return json.dumps(said)
 
 
-async def beating(events: AsyncIterator[bytes], heartbeat_s: float = HEARTBEAT_S) -> AsyncIterator[bytes]:
+async def beating(events: AsyncIterator[bytes], still: Still, heartbeat_s: float = HEARTBEAT_S) -> AsyncIterator[bytes]:
     """The events, and a comment whenever none came for a while, so that proxies keep the connection."""
+    checked = asyncio.get_running_loop().time()
     waiting: asyncio.Future[bytes] | None = None
     try:
         while True:
             waiting = waiting or asyncio.ensure_future(_next(events))
             done, _ = await asyncio.wait({waiting}, timeout=heartbeat_s)
+            if (now := asyncio.get_running_loop().time()) - checked >= heartbeat_s:
+                checked = now
+                await still()
             if not done:
                 yield HEARTBEAT
                 continue
@@ -78,6 +84,8 @@ async def beating(events: AsyncIterator[bytes], heartbeat_s: float = HEARTBEAT_S
             finally:
                 waiting = None
             yield item
+    except LeewardError:
+        return
     finally:
         # A task of its own: this one is being cancelled when the client went away.
         ending = asyncio.create_task(_end(waiting, events))

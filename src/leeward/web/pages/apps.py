@@ -35,7 +35,7 @@ async def live(visit: Visit) -> Response:
         later = {"now": visit.services.clock.now()}
         return {"apps": visit.html("_apps.html", apps=page.items, settings=visit.services.settings, **later)}
 
-    return stream(fragments(visit.services.stores.notices, ("app/", "deploy/"), look))
+    return stream(fragments(visit.services.stores.notices, ("app/", "deploy/"), look), visit.still)
 
 
 async def new(visit: Visit) -> Response:

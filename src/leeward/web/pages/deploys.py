@@ -74,12 +74,14 @@ async def live(visit: Visit) -> Response:
             "body": visit.html("_deploy.html", deploy=deploy, **context),
         }
 
-    return stream(fragments(visit.services.stores.notices, (f"app/{visit.app}", f"deploy/{id}"), look, every_s=1.0))
+    return stream(
+        fragments(visit.services.stores.notices, (f"app/{visit.app}", f"deploy/{id}"), look, every_s=1.0), visit.still
+    )
 
 
 async def log(visit: Visit) -> Response:
     """The lines of the build as they come, then nothing more."""
-    return stream(_lines(visit, (await _mine(visit)).id))
+    return stream(_lines(visit, (await _mine(visit)).id), visit.still)
 
 
 async def _lines(visit: Visit, id: str) -> AsyncIterator[bytes]:

@@ -34,7 +34,7 @@ async def platform_live(visit: Visit) -> Response:
         status = await visit.services.platform.status()
         return {"platform": visit.html("_platform.html", status=status)}
 
-    return stream(fragments(visit.services.stores.notices, ("platform/",), look, every_s=5.0))
+    return stream(fragments(visit.services.stores.notices, ("platform/",), look, every_s=5.0), visit.still)
 
 
 async def events(visit: Visit) -> Response:

@@ -30,7 +30,9 @@ async def show(visit: Visit) -> Response:
 async def stream(visit: Visit) -> Response:
     """The same lines and then each new one."""
     await visit.services.logs.tail(visit.app, 1)
-    return streams.stream(streams.lines(_matching(visit, visit.asked("search").strip(), visit.asked("process"))))
+    return streams.stream(
+        streams.lines(_matching(visit, visit.asked("search").strip(), visit.asked("process"))), visit.still
+    )
 
 
 async def _matching(visit: Visit, search: str, process: str) -> AsyncIterator[LogLine]:

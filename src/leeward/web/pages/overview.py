@@ -73,7 +73,7 @@ async def live(visit: Visit) -> Response:
         context = {**heading(visit, app, "overview"), "usage": await _usage(visit), "short": charts.short, "now": now}
         return {"head": visit.html("_head.html", **context), "body": visit.html("_overview.html", **context)}
 
-    return stream(fragments(visit.services.stores.notices, (f"app/{name}", "deploy/"), look, every_s=1.0))
+    return stream(fragments(visit.services.stores.notices, (f"app/{name}", "deploy/"), look, every_s=1.0), visit.still)
 
 
 async def head(visit: Visit) -> Response:
@@ -86,7 +86,7 @@ async def head(visit: Visit) -> Response:
         now = visit.services.clock.now()
         return {"head": visit.html("_head.html", **heading(visit, app, "overview"), **{"now": now})}
 
-    return stream(fragments(visit.services.stores.notices, (f"app/{name}", "deploy/"), look))
+    return stream(fragments(visit.services.stores.notices, (f"app/{name}", "deploy/"), look), visit.still)
 
 
 async def _usage(visit: Visit) -> Mapping[str, Usage]:

@@ -32,7 +32,7 @@ def offers() -> tuple[Offer, ...]:
             size.value,
             f"{limits.millicpu / 1000:g} CPU",
             f"{limits.memory_mib / 1024:g} GiB" if limits.memory_mib >= 1024 else f"{limits.memory_mib} MiB",
-            f"{money(limits.usd_per_month)}/month",
+            money(limits.usd_per_month),
         )
         for size, limits in SIZES.items()
     )
