@@ -211,6 +211,30 @@ async def test_an_edge_that_is_away_delays_a_deploy_and_does_not_fail_it(plane: 
     assert (await plane.finish(wish)).status is DeployStatus.LIVE
 
 
+async def test_an_image_that_vanished_from_the_engine_is_had_from_the_registry_again(plane: Stage) -> None:
+    await plane.live()
+    release = await plane.stores.releases.get("shop", 1)
+    plane.registry.local.discard(release.image)
+    plane.engine.vanish((await plane.engine.observe("shop")).instances[0].id)
+
+    await plane.apps.settle("shop")
+
+    assert release.image in plane.registry.local
+    assert len((await plane.engine.observe("shop")).instances) == 1
+
+
+async def test_a_live_image_that_is_lost_for_ever_does_not_keep_the_next_deploy_from_going_live(plane: Stage) -> None:
+    await plane.live()
+    release = await plane.stores.releases.get("shop", 1)
+    plane.registry.local.discard(release.image)
+    plane.registry.stored.pop(release.image)
+    plane.engine.vanish((await plane.engine.observe("shop")).instances[0].id)
+
+    await plane.live()
+
+    assert plane.edge.visit("shop.lee.localhost")[0] == 200
+
+
 async def test_instances_that_vanish_are_started_again(plane: Stage) -> None:
     await plane.live()
     plane.engine.vanish((await plane.engine.observe("shop")).instances[0].id)

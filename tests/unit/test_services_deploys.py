@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from leeward.model.release import DeployKind, DeployStatus, SourceKind, SourceRe
 from leeward.model.runtime import LogLine
 from leeward.services.ids import Ids
 from leeward.services.references import checked
+from leeward.services.views import source_view
 
 
 @pytest.fixture
@@ -183,6 +185,30 @@ async def test_a_rollback_goes_to_the_release_before_the_live_one(st: Stage) -> 
     assert deploy.source == SourceRef(SourceKind.NONE, release=1, commit=COMMIT)
 
 
+async def test_a_rollback_passes_over_a_release_that_never_was_live(st: Stage) -> None:
+    await st.live("shop")
+    first = await st.stores.releases.get("shop", 1)
+    await st.stores.releases.add(replace(first, deploy="failed"))
+    await st.live("shop")
+
+    deploy = await st.services.deploys.rollback(DEPLOYER, "shop")
+
+    assert deploy.source.release == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://example.com/a/b.git", "https://example.com/a/b.git"),
+        ("https://user:token@example.com/a.git", "https://***@example.com/a.git"),
+        ("https://token@example.com/a.git", "https://***@example.com/a.git"),
+        ("file:///srv/a", "file:///srv/a"),
+    ],
+)
+def test_a_token_in_a_git_address_is_not_shown(url: str, shown: str) -> None:
+    assert source_view(SourceRef(SourceKind.GIT, url=url)).url == shown
+
+
 async def test_a_rollback_to_what_is_not_there_or_live_is_refused(st: Stage) -> None:
     await st.live("shop")
 
@@ -190,7 +216,7 @@ async def test_a_rollback_to_what_is_not_there_or_live_is_refused(st: Stage) -> 
         await st.services.deploys.rollback(DEPLOYER, "shop", 7)
     with pytest.raises(Conflict, match="v1 of 'shop' is live already"):
         await st.services.deploys.rollback(DEPLOYER, "shop", 1)
-    with pytest.raises(Conflict, match="no release before v1"):
+    with pytest.raises(Conflict, match="never live before v1"):
         await st.services.deploys.rollback(DEPLOYER, "shop")
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
-from leeward.errors import LeewardError, NotFound, Unavailable
+from leeward.errors import LeewardError, NotFound, RolloutFailed, Unavailable
 from leeward.model.event import Event
 from leeward.model.release import Release
 from leeward.model.route import Route
@@ -169,6 +169,13 @@ class Apps:
             keep = frozenset({app.generation}) if live is not None else frozenset()
             wants += [(want, keep) for want in workloads(app, candidate.release, candidate.generation, routed, counts)]
         for want, keep in wants:
+            if want.instances and not any(i.generation == want.generation for i in seen.of(want.process)):
+                # After a restore, or somebody's `docker image prune`, the engine has to be given the image again.
+                try:
+                    await self._registry.ensure(want.image)
+                except RolloutFailed as error:
+                    log.warning("'%s' cannot start %s: %s", app.name, want.process, error)
+                    continue
             await self._engine.apply(want, keep)
         processes = frozenset(want.process for want, _ in wants)
         # Removing nothing is not free: the engine looks through its networks then, for each app that runs nothing.

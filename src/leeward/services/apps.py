@@ -85,6 +85,8 @@ class Apps:
     def _summary(self, app: App, newest: Deploy | None) -> AppSummary:
         seen = self._context.seen.get(app.name)
         state = health(app, seen, newest)
+        # Those that drain after a deploy are on their way out, and not missing.
+        mine = [i for i in seen.instances if i.generation == app.generation and i.state is not InstanceState.DRAINING]
         return AppSummary(
             name=app.name,
             project=app.project,
@@ -93,8 +95,8 @@ class Apps:
             hint=state.hint,
             release=version(app.live),
             url=self._context.settings.url_of(app.name),
-            ready=sum(1 for instance in seen.instances if instance.state is InstanceState.READY),
-            instances=len(seen.instances),
+            ready=sum(1 for instance in mine if instance.state is InstanceState.READY),
+            instances=len(mine),
             deploy=deploy_view(newest, self._context.settings) if newest else None,
             created_at=app.created_at,
         )

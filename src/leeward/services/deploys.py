@@ -11,7 +11,7 @@ from leeward.errors import Conflict, Invalid, NotFound, Problem
 from leeward.model import parse
 from leeward.model.access import Caller, Scope
 from leeward.model.app import AppSpec
-from leeward.model.release import Deploy, DeployKind, Release, SourceKind, SourceRef
+from leeward.model.release import Deploy, DeployKind, DeployStatus, Release, SourceKind, SourceRef
 from leeward.model.wish import App
 from leeward.ports import Page
 from leeward.services.context import Context, require, standing
@@ -177,10 +177,17 @@ class Deploys:
     async def _target(self, app: str, live: int, wanted: int | None) -> Release:
         if wanted is not None:
             return await self._stores.releases.get(app, wanted)
-        earlier = await self._stores.releases.list(app, before=live, limit=1)
-        if not earlier.items:
-            raise Conflict(f"app '{app}' has no release before v{live}", hint=f"see them with `lee releases {app}`")
-        return earlier.items[0]
+        before = ""
+        while True:
+            page = await self._stores.deploys.list(app, before=before)
+            for deploy in page.items:
+                # A release that never was live is nothing to go back to.
+                if deploy.status is DeployStatus.LIVE and deploy.release not in (None, live):
+                    return await self._stores.releases.get(app, deploy.release or 0)
+            before = page.next
+            if not before:
+                break
+        raise Conflict(f"app '{app}' was never live before v{live}", hint=f"see its releases with `lee releases {app}`")
 
     async def releases(self, app: str, before: int = 0, limit: int = 50) -> Page[ReleaseView]:
         """Newest first. Raises NotFound."""

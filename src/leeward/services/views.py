@@ -1,5 +1,6 @@
 """What is shown of apps and deploys: wishes and what is seen, put together. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from leeward.model.wish import App
 from leeward.plan.release import WEB, overridden
 from leeward.settings import Settings
 
+# What stands before the host in a URL may be a token.
+_CREDENTIALS = re.compile(r"^(\w[\w+.-]*://)[^/@]*:?[^/@]*@")
 _DOWN = (InstanceState.CRASHED, InstanceState.UNHEALTHY)
 
 
@@ -268,7 +271,8 @@ def _process(name: str, spec: ProcessSpec, command: str | None, observed: Observ
 
 def source_view(source: SourceRef) -> SourceView:
     """Where the bytes come from."""
-    return SourceView(source.kind.value, source.url, source.ref, source.image, source.upload, source.path)
+    url = _CREDENTIALS.sub(r"\1***@", source.url)
+    return SourceView(source.kind.value, url, source.ref, source.image, source.upload, source.path)
 
 
 def deploy_view(deploy: Deploy, settings: Settings, image: str = "") -> DeployView:
