@@ -138,13 +138,15 @@ def needs_bases(language: str, *flavours: str) -> None:
         ("go-hello", ("debian13", "go-build"), "/", "Hello from Go"),
         ("php-hello", ("php8.4", "php8.4-build"), "/colours", '["blue","green"]'),
         ("php-hello", ("php8.4", "php8.4-build"), "/style.css", "teal"),
+        ("ruby-hello", ("ruby3.3",), "/colours", '["blue","green"]'),
+        ("ruby-bundler", ("ruby3.3", "ruby3.3-build"), "/", "blue green"),
     ],
 )
 async def test_an_example_in_a_further_language_answers(
     workshop: Workshop, name: str, flavours: tuple[str, ...], path: str, expected: str
 ) -> None:
     needs_bases(name.partition("-")[0], *flavours)
-    shutil.copytree(EXAMPLES / name, workshop.tree)
+    shutil.copytree(next(place / name for place in (EXAMPLES, TREES) if (place / name).is_dir()), workshop.tree)
 
     plan, built = await workshop.build()
 

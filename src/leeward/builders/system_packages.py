@@ -63,6 +63,18 @@ NODE: Mapping[str, Needs] = {
     "fluent-ffmpeg": _FFMPEG,
     "gm": Needs(("graphicsmagick",)),
 }
+RUBY: Mapping[str, Needs] = {
+    "charlock_holmes": Needs((), ("libicu-dev",)),
+    "execjs": Needs((), ("nodejs",)),
+    "image_processing": Needs(("libvips42t64",)),
+    "mini_magick": Needs(("imagemagick",)),
+    "mysql2": Needs(("libmariadb3",), ("libmariadb-dev",)),
+    "pg": Needs(("libpq5",), ("libpq-dev",)),
+    "rmagick": Needs(("imagemagick",), ("libmagickwand-dev",)),
+    "ruby-vips": Needs(("libvips42t64",)),
+    "sqlite3": Needs(("libsqlite3-0",), ("libsqlite3-dev",)),
+    "trilogy": Needs((), ("libssl-dev",)),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,6 @@
+require_relative "boot"
+
+module Shop
+  class Application < Rails::Application
+  end
+end

@@ -1,0 +1,2 @@
+class CreateOrders < ActiveRecord::Migration[8.0]
+end

@@ -1,0 +1,3 @@
+module Colours
+  ALL = %w[blue green].freeze
+end
