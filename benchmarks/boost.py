@@ -45,7 +45,7 @@ async def start_s(engine: LocalEngine, want: Workload) -> float:
     await engine.apply(want)
     while time.perf_counter() - began < LONGEST_S:
         for instance in (await engine.observe(want.app)).instances:
-            if instance.host and (await ask(instance.host, instance.port, health)).passed:
+            if instance.host and (await ask(instance.host, instance.port, health, "localhost")).passed:
                 return time.perf_counter() - began
         await asyncio.sleep(0.01)
     raise SystemExit(f"no good answer from GET {health.path} within {LONGEST_S:g} s")

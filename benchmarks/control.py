@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from statistics import median
+from typing import Any
 
 import httpx
 import psutil
@@ -55,7 +56,7 @@ def image() -> Iterator[str]:
         docker("rmi", tag)
 
 
-async def memory(stage: Stage, label: str, **about: object) -> None:
+async def memory(stage: Stage, label: str, **about: Any) -> None:
     """Memory of all of our own Python, and how busy it is while nobody asks anything."""
     busy = {process.pid: process for _, process in pythons(stage.settings.home)}
     before, began = {pid: cpu_s(process) for pid, process in busy.items()}, time.perf_counter()
@@ -117,7 +118,12 @@ async def answers(stage: Stage, group: str, paths: Mapping[str, str], apps: int,
         parts[label] = round(quantile(taken[5:], 0.95), 2)
         everything += taken[5:]
     p95 = quantile(everything, 0.95)
-    about = {"p50": round(median(everything), 2), "p95_of": parts, "apps": apps, "requests": len(everything)}
+    about: dict[str, Any] = {
+        "p50": round(median(everything), 2),
+        "p95_of": parts,
+        "apps": apps,
+        "requests": len(everything),
+    }
     figure(f"{group}_p95", p95, "ms", goal=API_GOAL_MS, met=p95 < API_GOAL_MS, **about)
 
 
@@ -143,7 +149,11 @@ async def routes(stage: Stage) -> None:
         calls.append((time.perf_counter() - began) * 1000)
         await served(stage, app, host)
         taken.append((time.perf_counter() - began) * 1000)
-    about = {"p99": round(quantile(taken, 0.99), 2), "call_p50": round(median(calls), 2), "changes": ROUTE_CHANGES}
+    about: dict[str, Any] = {
+        "p99": round(quantile(taken, 0.99), 2),
+        "call_p50": round(median(calls), 2),
+        "changes": ROUTE_CHANGES,
+    }
     figure("route_live_after_api_call_p50", median(taken), "ms", **about)
 
 

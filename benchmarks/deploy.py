@@ -9,10 +9,6 @@ and starts beside the old release under its size's limits; the peer looks once, 
 
 import argparse
 import asyncio
-import random
-import re
-import secrets
-import shutil
 import tempfile
 import time
 from collections.abc import Mapping
@@ -26,27 +22,17 @@ import httpx
 
 from benchmarks import figure, say
 from benchmarks.docker import remove_cache
+from benchmarks.example import example
 from benchmarks.pipeline import Pipeline
-from benchmarks.stage import ROOT, Stage, platform
-from leeward.daemon import plan_here
+from benchmarks.stage import Stage, platform
 from leeward.settings import load
 
-EXAMPLE = ROOT / "examples" / "finrag-backend"
 # Small packages without dependencies: one more of them each time a dependency changes.
 PACKAGES = ("itsdangerous==2.2.0", "markupsafe==3.0.2", "tabulate==0.9.0", "toolz==1.0.0", "wrapt==1.17.2")
 POLL_S = 0.02
 LONGEST_S = 600.0
 GOALS = {"first": 60.0, "code": 3.0}
 RATIO_GOALS = {"code": 0.6}
-MANIFEST = """
-processes:
-  web:
-    command: uvicorn main:app --host 0.0.0.0 --port $PORT
-    size: medium
-    health: {path: /health, rollout_interval: 0.25, successes: 3}
-env: {AWS_DEFAULT_REGION: us-east-1, UV_HTTP_TIMEOUT: "%d"}
-"""
-
 Steps = dict[str, float]
 
 
@@ -141,7 +127,7 @@ def change_dependencies(tree: Path, package: str) -> None:
 def report(kind: str, turns: Turns, peer: str) -> None:
     """One line: medians, the steps of both sides, and whether the goals were met."""
     ours, theirs = median(turns.ours), median(turns.peers)
-    about: dict[str, object] = {
+    about: dict[str, Any] = {
         "rounds": len(turns.ours),
         "steps_s": middles(turns.steps),
         "peer_steps_s": middles(turns.peer_steps),
@@ -182,22 +168,13 @@ async def duel(stage: Stage, tree: Path, mark: str, rounds: int) -> None:
 
 async def main(rounds: int) -> None:
     """A platform, a tree that nobody has built yet, the duel; everything is removed afterwards."""
-    mark = secrets.token_hex(4)
-    # The tree's own variable and comment: no cache of an earlier run fits.
-    patience = random.randrange(100_000, 1_000_000)
-    marks = [f": {mark}"]
     with tempfile.TemporaryDirectory(prefix="leeward-bench-") as folder:
-        tree = Path(folder) / "app"
-        shutil.copytree(EXAMPLE, tree, ignore=shutil.ignore_patterns("__pycache__"))
-        (tree / "leeward.yaml").write_text(MANIFEST.lstrip() % patience)
-        with (tree / "requirements.txt").open("a") as file:
-            file.write(f"# {mark}\n")
-        marks += re.findall(r": variables \w+", plan_here(tree, None, {}).dockerfile)
+        made = example(Path(folder))
         try:
             async with platform() as stage:
-                await duel(stage, tree, mark, rounds)
+                await duel(stage, made.tree, made.mark, rounds)
         finally:
-            await asyncio.shield(remove_cache(marks))
+            await asyncio.shield(remove_cache(made.marks))
 
 
 if __name__ == "__main__":

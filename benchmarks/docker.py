@@ -1,7 +1,9 @@
 """The container engine of this machine, as measurements need it."""
 
 import asyncio
+import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +41,19 @@ async def address(container: str) -> str:
     return await docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container)
 
 
-async def remove_cache(marks: list[str]) -> None:
+async def remove_cache(marks: Sequence[str]) -> None:
     """Remove the parts of the build cache whose step has one of `marks` in it, and what was built on these."""
     transport = httpx.AsyncHTTPTransport(uds=str(Settings().docker_socket))
     async with httpx.AsyncClient(transport=transport, base_url="http://docker", timeout=LONGEST_S) as client:
         parts = (await client.get("/system/df")).json()["BuildCache"] or []
         ids = descendants(parts, marks)
         if ids:
-            pattern = "|".join(map(re.escape, sorted(ids)))
-            await client.post("/build/prune", params={"all": "1", "filters": f'{{"id":["{pattern}"]}}'})
+            pattern = f"^({'|'.join(map(re.escape, sorted(ids)))})$"
+            answer = await client.post("/build/prune", params={"all": "1", "filters": json.dumps({"id": [pattern]})})
+            answer.raise_for_status()
 
 
-def descendants(parts: list[dict[str, Any]], marks: list[str]) -> set[str]:
+def descendants(parts: list[dict[str, Any]], marks: Sequence[str]) -> set[str]:
     """The ids of the parts with a mark in their description, and of all that have one of these as an ancestor."""
     found = {part["ID"] for part in parts if any(mark in part["Description"] for mark in marks)}
     while more := {part["ID"] for part in parts if part.get("Parent") in found} - found:

@@ -68,8 +68,7 @@ def measure(proxy: Proxy, kind: str, url: str, seconds: int) -> None:
 
 def report(name: str, value: float, unit: str, peer: str = "", peer_value: float | None = None) -> None:
     """Print one line."""
-    ratio = round(value / peer_value, 3) if peer_value else None
-    figure(name, value, unit, peer=peer, peer_value=peer_value, ratio=ratio)
+    figure(name, value, unit, peer=peer, peer_value=peer_value)
 
 
 # --- the peers ------------------------------------------------------------------------------------------------------

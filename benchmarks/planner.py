@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import figure
 from leeward.builders.plan import plan
 from leeward.model.app import AppSpec
 
@@ -46,8 +47,8 @@ def main() -> None:
     """Print one line for each size."""
     for files in (10, 1_000, 10_000, 50_000):
         median, worst = measure(files)
-        goal = f"  goal {GOAL_S * 1000:.0f} ms: {'met' if median < GOAL_S else 'MISSED'}" if files == 10_000 else ""
-        print(f"plan of {files:>6} files: median {median * 1000:6.1f} ms, worst {worst * 1000:6.1f} ms{goal}")
+        goal = {"goal": GOAL_S * 1000, "met": median < GOAL_S} if files == 10_000 else {}
+        figure(f"plan_{files}_files", median * 1000, "ms", worst=round(worst * 1000, 2), **goal)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

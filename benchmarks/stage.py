@@ -25,11 +25,11 @@ LEE = Path(sys.executable).parent / "lee"
 LONGEST_S = 600.0
 
 
-def settings_of(home: Path = HOME, **more: object) -> Settings:
+def settings_of(**more: object) -> Settings:
     """Settings with ports that no other platform of this machine has, all on loopback."""
     return Settings.model_validate(
         {
-            "home": home,
+            "home": HOME,
             "http_port": 28080,
             "https_port": 28443,
             "registry": "127.0.0.1:25010",
