@@ -115,7 +115,7 @@ class Deploys:
             except LeewardError as error:
                 await self._fail(deploy, error)
                 return
-            await self._save(deploy)
+            # What the phase found is written with the beginning of the next, or with the end: one flush, not two.
         await self._finish(deploy, DeployStatus.LIVE)
 
     @contextlib.asynccontextmanager
