@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.platform import Platform
+from tests.e2e.platform import NUMBER, Platform
 
-HOME = Path("/var/lib/leeward-e2e")
+HOME = Path(f"/var/lib/leeward-e2e{NUMBER or ''}")
 
 
 @pytest.fixture(scope="session")

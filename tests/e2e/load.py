@@ -1,6 +1,8 @@
 """Ask an app in every way that a deploy could break, until told to stop, and count what failed.
 
-    python -m tests.e2e.load HOST PORT SECONDS   (ends early when its standard input closes; prints one JSON object)
+    python -m tests.e2e.load HOST PORT SECONDS [KIND...]
+
+It ends early when its standard input closes, and prints one JSON object.
 
 Only addresses of this machine are asked: every connection goes to 127.0.0.1.
 """
@@ -12,6 +14,7 @@ import ssl
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 import websockets
 
@@ -33,13 +36,10 @@ class Load:
         self.tls.check_hostname = False
         self.tls.verify_mode = ssl.CERT_NONE
 
-    async def run(self, seconds: float) -> dict[str, object]:
-        """All loops at once, for `seconds` at most."""
-        loops = [self.keep_alive() for _ in range(4)] + [self.fresh() for _ in range(2)]
-        loops += (
-            [self.uploads() for _ in range(2)] + [self.sockets() for _ in range(3)] + [self.streams() for _ in range(3)]
-        )
-        tasks = [asyncio.create_task(loop) for loop in loops]
+    async def run(self, seconds: float, kinds: Sequence[str] = ()) -> dict[str, object]:
+        """All loops (or those of `kinds`) at once, for `seconds` at most."""
+        loops = {"keep_alive": 4, "fresh": 2, "uploads": 2, "sockets": 3, "streams": 3}
+        tasks = [asyncio.create_task(getattr(self, kind)()) for kind in kinds or loops for _ in range(loops[kind])]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), seconds)
         self.stopping.set()
@@ -173,7 +173,7 @@ class Load:
                 await asyncio.sleep(0.05)
 
 
-async def main(host: str, port: int, seconds: float) -> None:
+async def main(host: str, port: int, seconds: float, kinds: Sequence[str]) -> None:
     load = Load(host, port)
 
     async def until_input_ends() -> None:
@@ -181,12 +181,12 @@ async def main(host: str, port: int, seconds: float) -> None:
         load.stopping.set()
 
     ends = asyncio.create_task(until_input_ends())
-    print(json.dumps(await load.run(seconds)), flush=True)
+    print(json.dumps(await load.run(seconds, kinds)), flush=True)
     ends.cancel()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]))
     sys.stdout.flush()
     import os
 

@@ -20,7 +20,9 @@ LEE = Path(sys.executable).parent / "lee"
 DOCKER = "/usr/bin/docker"
 APPS = Path(__file__).parent / "apps"
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-HTTP_PORT, HTTPS_PORT, REGISTRY_PORT = 18080, 18443, 15010
+# A second run beside the first takes another number: its ports, addresses and home differ.
+NUMBER = int(os.environ.get("LEEWARD_E2E_NUMBER", "0"))
+HTTP_PORT, HTTPS_PORT, REGISTRY_PORT = 18080 + NUMBER, 18443 + NUMBER, 15020 + NUMBER
 FINAL = ("live", "failed", "cancelled", "superseded")
 
 T = TypeVar("T")
@@ -88,7 +90,7 @@ class Platform:
             "LEEWARD_REGISTRY": f"127.0.0.1:{REGISTRY_PORT}",
             "LEEWARD_BIND": "127.0.0.1",
             "LEEWARD_TRUST_CA": "false",
-            "LEEWARD_NETWORK_POOL": "10.213.0.0/16",
+            "LEEWARD_NETWORK_POOL": f"10.{213 + NUMBER}.0.0/16",
             **self.more,
         }
 

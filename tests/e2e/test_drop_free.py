@@ -21,10 +21,10 @@ PHASES = ("fetch", "plan", "build", "push", "rollout")
 
 
 @contextmanager
-def load(platform: Platform, app: str) -> Iterator[dict[str, Any]]:
-    """Requests of every kind while the block runs; afterwards the dictionary holds what was counted."""
+def load(platform: Platform, app: str, *kinds: str) -> Iterator[dict[str, Any]]:
+    """Requests of every kind (or of some) while the block runs; afterwards the dictionary holds what was counted."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.load", f"{app}.{platform.domain}", str(HTTPS_PORT), "900"],
+        [sys.executable, "-m", "tests.e2e.load", f"{app}.{platform.domain}", str(HTTPS_PORT), "900", *kinds],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

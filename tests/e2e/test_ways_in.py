@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.platform import DOCKER, HTTPS_PORT, REGISTRY_PORT, Platform, Reply, change, copied, until
+from tests.e2e.platform import DOCKER, HTTPS_PORT, Platform, Reply, change, copied
 from tests.e2e.repository import Repository
 
 APPS = ("sent", "fetched", "left", "right", "pushed", "hooked", "imported")
@@ -327,13 +327,7 @@ def image(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Any:
     name = "leeward-e2e-foreign:1"
     folder = tmp_path_factory.mktemp("image")
     copied("probe", folder)
-    base = until(
-        lambda: subprocess.run(
-            [DOCKER, "images", "-q", f"127.0.0.1:{REGISTRY_PORT}/fetched"], capture_output=True, text=True, check=True
-        ).stdout.split(),
-        5,
-        "no image to begin with",
-    )[0]
+    base = platform.ok("releases", "finrag-backend")[0]["image"]
     lines = ("LABEL leeward.app= leeward.home=", "COPY probe/main.py /app/main.py", "ENV WHO=foreign")
     command = 'CMD ["python", "/app/main.py"]'
     (folder / "Dockerfile").write_text("\n".join((f"FROM {base}", *lines, command, "")))
@@ -363,7 +357,7 @@ def test_an_image_of_the_apps_own_earlier_release_can_be_deployed_again(platform
 
 
 def test_an_image_of_another_app_is_refused(platform: Platform) -> None:
-    other = platform.ok("releases", "fetched")[0]["image"]
+    other = platform.ok("releases", "finrag-backend")[0]["image"]
 
     answer = platform.lee("deploy", "--app", "imported", "--image", other, "--json")
 

@@ -51,7 +51,7 @@ def there(query):
 
 def reach(query):
     try:
-        socket.create_connection((query["host"], int(query["port"])), timeout=2).close()
+        socket.create_connection((query["host"], int(query["port"])), timeout=1).close()
     except OSError as error:
         return {"error": str(error) or type(error).__name__}
     return {}
