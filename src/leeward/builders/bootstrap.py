@@ -26,7 +26,7 @@ async def make(recipe: Recipe, settings: Settings, work: Path) -> Path:
     work.chmod(0o755)
     hooks = (f"sync-in {tree} /", str(finish))
     await must(
-        debian.bootstrap(recipe.suite, recipe.packages, hooks, mirrors(settings), target),
+        debian.bootstrap(recipe.suite, recipe.packages, hooks, mirrors(settings), target, recipe.folders),
         f"base image '{recipe.flavour}' could not be made",
         hint="see that the Debian mirror answers: run `apt-get update`, or set LEEWARD_DEBIAN_MIRROR",
         cwd=work,

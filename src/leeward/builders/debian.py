@@ -54,9 +54,17 @@ def mirrors_of(uri: str) -> Mirrors:
 
 
 def bootstrap(
-    suite: str, packages: Sequence[str], hooks: Sequence[str], mirrors: Mirrors | None, target: Path
+    suite: str,
+    packages: Sequence[str],
+    hooks: Sequence[str],
+    mirrors: Mirrors | None,
+    target: Path,
+    folders: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """The command that writes the tar `target`; without mirrors the tool's own default is used."""
+    """The command that writes the tar `target`; without mirrors the tool's own default is used.
+
+    `folders` are made before the packages come: some want one whose files are left out.
+    """
     return (
         "mmdebstrap",
         "--mode=root",
@@ -64,6 +72,7 @@ def bootstrap(
         "--format=tar",
         f"--include={','.join(sorted(packages))}",
         *_OPTIONS,
+        *(f'--essential-hook=mkdir -p "$1/{folder}"' for folder in folders),
         *(f"--customize-hook={hook}" for hook in hooks),
         suite,
         str(target),

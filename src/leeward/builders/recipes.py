@@ -53,12 +53,15 @@ class Recipe:
     parent_tag: str = ""
     trusts: bool = False
     """Whether `with-ca` knows the tools of more languages than Python and Node."""
+    folders: tuple[str, ...] = ()
+    """Made before the packages come."""
 
     @property
     def tag(self) -> str:
         """The hash of everything that the image is made from."""
         parts = (VERSION, self.suite, self.build, self.node, self.parent_tag, *sorted(self.packages))
-        text = "\n".join(map(str, (*parts, rootfs.LANGUAGES) if self.trusts else parts))
+        more = (rootfs.LANGUAGES,) if self.trusts else ()
+        text = "\n".join(map(str, (*parts, *more, *self.folders)))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -93,11 +96,19 @@ def _compiled(flavour: str, *packages: str) -> Recipe:
     return Recipe(flavour, "trixie", (*_RUN, *_DEBIAN, *_BUILD, *packages), trusts=True)
 
 
-def _language(flavour: str, suite: str, run: tuple[str, ...], build: tuple[str, ...]) -> list[Recipe]:
+def _language(
+    flavour: str, suite: str, run: tuple[str, ...], build: tuple[str, ...], folders: tuple[str, ...] = ()
+) -> list[Recipe]:
     return [
-        Recipe(flavour, suite, (*_RUN, *run), trusts=True),
-        Recipe(f"{flavour}-build", suite, (*_RUN, *run, *_BUILD, *build), trusts=True),
+        Recipe(flavour, suite, (*_RUN, *run), trusts=True, folders=folders),
+        Recipe(f"{flavour}-build", suite, (*_RUN, *run, *_BUILD, *build), trusts=True, folders=folders),
     ]
+
+
+def _java(version: str, suite: str) -> list[Recipe]:
+    jre, jdk = f"openjdk-{version}-jre-headless", f"openjdk-{version}-jdk-headless"
+    # Its alternatives want a place for manuals.
+    return _language(f"java{version}", suite, (jre,), ("maven", jdk), ("usr/share/man/man1",))
 
 
 def _php(version: str, suite: str) -> list[Recipe]:
@@ -122,7 +133,7 @@ RECIPES: Mapping[str, Recipe] = {
         *_php("8.2", "bookworm"),
         *_php("8.4", "trixie"),
         *_language("ruby3.3", "trixie", _RUBY, _RUBY_BUILD),
-        *_language("java21", "trixie", ("openjdk-21-jre-headless",), ("maven", "openjdk-21-jdk-headless")),
+        *_java("21", "trixie"),
         Recipe("static", "bookworm", (*_RUN, "nginx-light")),
     )
 }

@@ -75,6 +75,15 @@ RUBY: Mapping[str, Needs] = {
     "sqlite3": Needs(("libsqlite3-0",), ("libsqlite3-dev",)),
     "trilogy": Needs((), ("libssl-dev",)),
 }
+RUST: Mapping[str, Needs] = {
+    "bindgen": Needs((), ("libclang-dev",)),
+    "cmake": Needs((), ("cmake",)),
+    "libsqlite3-sys": Needs(("libsqlite3-0",), ("libsqlite3-dev",)),
+    "mysqlclient-sys": Needs(("libmariadb3",), ("libmariadb-dev",)),
+    "openssl-sys": Needs(("libssl3t64",), ("libssl-dev",)),
+    "pq-sys": Needs(("libpq5",), ("libpq-dev",)),
+    "prost-build": Needs((), ("protobuf-compiler",)),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from leeward.builders.providers.php import Php
 from leeward.builders.providers.provider import Provider
 from leeward.builders.providers.python import Python
 from leeward.builders.providers.ruby import Ruby
+from leeward.builders.providers.rust import Rust
 from leeward.builders.providers.static import Static
 
 # With equal scores the first one wins.
-PROVIDERS: tuple[Provider, ...] = (Php(), Ruby(), Go(), Python(), Node(), Static())
+PROVIDERS: tuple[Provider, ...] = (Php(), Ruby(), Go(), Rust(), Python(), Node(), Static())
 
 __all__ = ["PROVIDERS"]

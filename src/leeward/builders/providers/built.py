@@ -87,9 +87,15 @@ def install(
 
 
 def build(
-    context: Context, commands: Sequence[str], caches: Sequence[Cache], scope: Sequence[str], after: Sequence[str] = ()
+    context: Context,
+    commands: Sequence[str],
+    caches: Sequence[Cache],
+    scope: Sequence[str],
+    *,
+    before: Sequence[str] = (),
+    after: Sequence[str] = (),
 ) -> tuple[Instruction, ...]:
-    """Build the code: our way, or the user's with all variables; then put the result together."""
+    """Build the code: our way, or the user's with all variables; before or after it, put things in their places."""
     own = context.build_command()
     secrets = context.secrets("") if own else context.secrets(*scope)
     run = Run(
@@ -100,7 +106,8 @@ def build(
         secrets=secrets,
         fingerprint=context.fingerprint(secrets),
     )
-    return (Copy((".",), "./"), run, *((Run(tuple(after)),) if after else ()))
+    first, last = ((Run(tuple(each)),) if each else () for each in (before, after))
+    return (Copy((".",), "./"), *first, run, *last)
 
 
 def run(names: Sequence[str], env: dict[str, str], copies: Sequence[Copy]) -> tuple[Instruction, ...]:

@@ -89,7 +89,7 @@ class Go:
             Env(env),
             Workdir("/app"),
             *built.install(context, files, fetch, (_MODULES,), _SCOPE),
-            *built.build(context, _commands(view, programs), _CACHES, _SCOPE, () if own else _BESIDE),
+            *built.build(context, _commands(view, programs), _CACHES, _SCOPE, before=() if own else _BESIDE),
         )
         copies = (
             (Copy(("/app",), "/app", stage="build", owned=True),)
