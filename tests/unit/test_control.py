@@ -272,6 +272,19 @@ async def test_an_app_that_is_deleted_goes_with_all_that_runs(plane: Stage) -> N
         await plane.stores.apps.get("shop")
 
 
+async def test_a_crash_is_one_event_for_each_reason_and_none_before_the_reason_is_known(plane: Stage) -> None:
+    await plane.live()
+    [instance] = (await plane.engine.observe("shop")).instances
+
+    for reason in ("", "was killed", "was killed", "exited with code 1"):
+        plane.engine.crash(instance.id, reason)
+        await plane.apps.settle("shop")
+
+    events = (await plane.stores.events.list("shop")).items
+    texts = [event.text for event in events if event.kind == "instance.crashed"]
+    assert sorted(texts) == ["web of 'shop' exited with code 1", "web of 'shop' was killed"]
+
+
 async def test_what_runs_and_belongs_to_no_app_is_taken_down(plane: Stage) -> None:
     await plane.live()
     app = await plane.stores.apps.get("shop")

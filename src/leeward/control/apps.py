@@ -54,7 +54,8 @@ class Apps:
         # A whole table that was read before a change must not arrive after it.
         self._telling = asyncio.Lock()
         self._releases: dict[tuple[str, int], Release] = {}
-        self._crashed: dict[str, str] = {}
+        self._crashed: dict[str, dict[str, str]] = {}
+        """App to instance to the reason that was told."""
         self.counts: dict[str, Mapping[str, int]] = {}
         """The autoscaler's wishes: app to process to instances."""
         self._dirty: set[str] = set()
@@ -213,17 +214,22 @@ class Apps:
 
     async def _report_crashes(self, name: str, seen: Observed) -> None:
         """One event for each new reason why an instance crashed."""
+        told = self._crashed.get(name, {})
+        self._crashed[name] = {i.id: told[i.id] for i in seen.instances if i.id in told}
         for instance in seen.instances:
-            if instance.state is InstanceState.CRASHED and self._crashed.get(instance.id) != instance.reason:
-                self._crashed[instance.id] = instance.reason
-                await self._stores.events.add(
-                    Event("instance.crashed", f"{instance.process} of '{name}' {instance.reason}", app=name)
-                )
+            # An end is seen before its reason is known.
+            if instance.state is not InstanceState.CRASHED or instance.reason in ("", told.get(instance.id)):
+                continue
+            self._crashed[name][instance.id] = instance.reason
+            await self._stores.events.add(
+                Event("instance.crashed", f"{instance.process} of '{name}' {instance.reason}", app=name)
+            )
 
     def _forget(self, name: str) -> None:
         self._routes.pop(name, None)
         self._candidates.pop(name, None)
         self.counts.pop(name, None)
+        self._crashed.pop(name, None)
         self.waiters.pop(name, None)
         for key in [key for key in self._releases if key[0] == name]:
             del self._releases[key]
