@@ -134,8 +134,8 @@ def test_too_much_memory_is_a_kill_that_says_how_much_it_was(platform: Platform,
     def reported() -> list[str]:
         return [event["text"] for event in platform.ok("events", "probe") if event["kind"] == "instance.crashed"]
 
-    texts = until(reported, 20, "the kill is no event")
-    assert "was killed for using more than 256 MiB of memory" in texts[0]
+    until(lambda: "web of 'probe' was killed for using more than 256 MiB of memory" in reported(), 20, "no such event")
+    assert all(len(text) > len("web of 'probe' ") for text in reported())
     [after] = ready(platform, "probe")
     assert after["restarts"] >= 1 or after["id"] != before["id"]
     assert do(platform, "about")["text"] == "one"
