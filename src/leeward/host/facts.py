@@ -135,12 +135,20 @@ def holder(port: int) -> str:
     return ""
 
 
+def listens_below(home: Path, process: psutil.Process) -> bool:
+    """Whether a process has a socket in this home: how a worker of nginx is known, which has no arguments."""
+    try:
+        return any(str(socket.laddr).startswith(f"{home}/") for socket in process.net_connections("unix"))
+    except psutil.Error:
+        return False
+
+
 def runs_below(home: Path, pid: int) -> bool:
     """Whether a process was started with a file of this home on its command line, or its parent was."""
     try:
         process: psutil.Process | None = psutil.Process(pid)
         while process is not None and process.pid > 1:
-            if f"{home}/" in " ".join(process.cmdline()):
+            if f"{home}/" in " ".join(process.cmdline()) or listens_below(home, process):
                 return True
             process = process.parent()
     except psutil.Error:

@@ -188,13 +188,20 @@ class Machine:
         return await self._until(lambda: docker_answers(socket), 30)
 
     async def _check_ports(self) -> None:
-        for port in (self._settings.http_port, self._settings.https_port):
+        ports = {
+            "LEEWARD_HTTP_PORT": self._settings.http_port,
+            "LEEWARD_HTTPS_PORT": self._settings.https_port,
+        }
+        registry = self._settings.registry.rpartition(":")[2]
+        if self._settings.registry_embedded and registry.isdigit():
+            ports["LEEWARD_REGISTRY"] = int(registry)
+        for setting, port in ports.items():
             who = await asyncio.to_thread(holder, port)
             pid = who.rpartition("pid ")[2].rstrip(")")
             if who and not (pid.isdigit() and runs_below(self._settings.home, int(pid))):
                 raise Conflict(
                     f"port {port} is held by '{who}'",
-                    hint="stop it, or choose other ports with LEEWARD_HTTP_PORT and LEEWARD_HTTPS_PORT",
+                    hint=f"stop it, or choose another one with {setting}",
                 )
 
     async def _wait(self, program: Program, say: Say, *, loud: bool) -> None:

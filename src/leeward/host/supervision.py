@@ -18,7 +18,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from leeward.errors import Unavailable
 from leeward.host.command import run
-from leeward.host.facts import listens
+from leeward.host.facts import listens, listens_below
 from leeward.host.units import MARK, Program, fingerprint, inherited, log_file, supervisor_conf, systemd_unit, unit_name
 from leeward.settings import Settings
 
@@ -256,7 +256,23 @@ def orphans(settings: Settings, programs: Sequence[Program]) -> list[tuple[int, 
             name = next((p.name for p in programs if words and " ".join(p.argv) in words and "master" in words), "")
         if name and name != "dockerd" and process.pid != os.getpid() and _is_leader(process, mark):
             found.append((process.pid, by_name.get(name)))
-    return found
+    known = {pid for pid, _ in found}
+    return [*found, *((pid, None) for pid in _masterless(settings.home) if pid not in known)]
+
+
+def _masterless(home: Path) -> list[int]:
+    """Workers of a killed nginx: they go on, have neither mark nor arguments, but share a socket of this home, or the
+    process group of one that does."""
+    mine = [process for process in psutil.process_iter(["name"]) if process.info["name"] == "nginx"]
+    groups = {_group(process.pid) for process in mine if listens_below(home, process)} - {0}
+    return [process.pid for process in mine if _group(process.pid) in groups]
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def _is_leader(process: psutil.Process, mark: str) -> bool:
