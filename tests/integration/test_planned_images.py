@@ -141,6 +141,7 @@ def needs_bases(language: str, *flavours: str) -> None:
         ("ruby-hello", ("ruby3.3",), "/colours", '["blue","green"]'),
         ("ruby-bundler", ("ruby3.3", "ruby3.3-build"), "/", "blue green"),
         ("rust-hello", ("debian13", "rust-build"), "/colours", '["blue","green"]'),
+        ("java-hello", ("java21", "java21-build"), "/colours", '["blue","green"]'),
     ],
 )
 async def test_an_example_in_a_further_language_answers(

@@ -1,6 +1,7 @@
 """One module for each language that the planner knows."""
 
 from leeward.builders.providers.go import Go
+from leeward.builders.providers.java import Java
 from leeward.builders.providers.node import Node
 from leeward.builders.providers.php import Php
 from leeward.builders.providers.provider import Provider
@@ -10,6 +11,6 @@ from leeward.builders.providers.rust import Rust
 from leeward.builders.providers.static import Static
 
 # With equal scores the first one wins.
-PROVIDERS: tuple[Provider, ...] = (Php(), Ruby(), Go(), Rust(), Python(), Node(), Static())
+PROVIDERS: tuple[Provider, ...] = (Php(), Ruby(), Java(), Go(), Rust(), Python(), Node(), Static())
 
 __all__ = ["PROVIDERS"]
