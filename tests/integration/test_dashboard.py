@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 from tests.unit.services_stage import NOW
-from tests.unit.web_browser import CHROMIUM, Site, browsing
+from tests.unit.web_browser import CHROMIUM, Site, browsing, go
 
 from leeward.model.release import DeployStatus, Phase, Receipt, Step
 from leeward.model.runtime import LogLine
@@ -43,7 +43,7 @@ async def newest(site: Site, app: str) -> str:
 
 async def test_signing_in_keeps_the_name_after_a_wrong_password(site: Site) -> None:
     page = await site.page(signed_in=False)
-    await page.goto(f"{site.url}/apps/shop/scale")
+    await go(page, f"{site.url}/apps/shop/scale")
     await page.get_by_label("Name").fill("admin")
     await page.get_by_label("Password").fill("wrong")
     await page.get_by_role("button", name="Sign in").click()
@@ -91,7 +91,7 @@ async def test_the_list_follows_what_happens_by_itself(site: Site, page: Page) -
 
 async def test_a_deploy_is_followed_from_its_build_to_its_receipt(site: Site, page: Page) -> None:
     stores, id = site.dashboard.stage.stores, await newest(site, "api")
-    await page.goto(f"{site.url}/apps/api/deploys/{id}")
+    await go(page, f"{site.url}/apps/api/deploys/{id}")
     steps, log = page.get_by_role("list", name="Steps"), page.get_by_role("log", name="Build log")
     await expect(steps.get_by_role("listitem").nth(2)).to_contain_text("Running")
     await expect(page.get_by_role("button", name="Cancel deploy")).to_be_visible()
@@ -118,7 +118,7 @@ async def test_a_deploy_is_followed_from_its_build_to_its_receipt(site: Site, pa
 
 
 async def test_lines_of_the_log_come_as_they_are_printed_and_are_searched_while_typing(site: Site, page: Page) -> None:
-    await page.goto(f"{site.url}/apps/shop/logs")
+    await go(page, f"{site.url}/apps/shop/logs")
     log = page.get_by_role("log", name="Lines")
     await expect(page.get_by_text("Live", exact=True).last).to_be_visible()
     logs = site.dashboard.stage.stores.logs
@@ -137,7 +137,7 @@ async def test_lines_of_the_log_come_as_they_are_printed_and_are_searched_while_
 
 
 async def test_charts_are_drawn_and_say_what_they_show(site: Site, page: Page) -> None:
-    await page.goto(f"{site.url}/apps/shop")
+    await go(page, f"{site.url}/apps/shop")
 
     for name in ("Requests: 203", "Latency: p50", "CPU: busiest 40%", "Memory: "):
         await expect(page.get_by_role("img", name=name)).to_be_visible()
@@ -147,7 +147,7 @@ async def test_charts_are_drawn_and_say_what_they_show(site: Site, page: Page) -
 
 
 async def test_a_roll_back_says_what_it_restores_before_it_is_done(site: Site, page: Page) -> None:
-    await page.goto(f"{site.url}/apps/shop/releases")
+    await go(page, f"{site.url}/apps/shop/releases")
     why = page.get_by_role("button", name="Roll back to v5")
     await expect(why).to_have_attribute("aria-disabled", "true")
     await expect(why).to_have_accessible_description("It is live now.")
@@ -168,7 +168,7 @@ async def test_a_roll_back_says_what_it_restores_before_it_is_done(site: Site, p
 
 
 async def test_a_secret_variable_is_set_by_keyboard_alone_and_stays_masked(site: Site, page: Page) -> None:
-    await page.goto(f"{site.url}/apps/shop/env")
+    await go(page, f"{site.url}/apps/shop/env")
     await page.get_by_label("Name", exact=True).fill("API_KEY")
     await page.keyboard.press("Tab")
     await page.keyboard.type("s3cr3t")
@@ -179,7 +179,7 @@ async def test_a_secret_variable_is_set_by_keyboard_alone_and_stays_masked(site:
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="set API_KEY")).to_be_visible()
 
-    await page.goto(f"{site.url}/apps/shop/env")
+    await go(page, f"{site.url}/apps/shop/env")
     row = page.get_by_role("row").filter(has_text="API_KEY")
     await expect(row).to_contain_text("********")
     await row.get_by_role("link", name="Change API_KEY").click()
@@ -188,7 +188,7 @@ async def test_a_secret_variable_is_set_by_keyboard_alone_and_stays_masked(site:
 
 
 async def test_the_price_follows_the_choice(site: Site, page: Page) -> None:
-    await page.goto(f"{site.url}/apps/shop/scale")
+    await go(page, f"{site.url}/apps/shop/scale")
     form = page.get_by_role("form", name="web")
     await expect(form.get_by_role("status")).to_have_text("$40 to $120 a month")
 
@@ -201,7 +201,7 @@ async def test_the_price_follows_the_choice(site: Site, page: Page) -> None:
 
 
 async def test_a_token_is_shown_once_and_copied(site: Site, page: Page) -> None:
-    await page.goto(f"{site.url}/tokens")
+    await go(page, f"{site.url}/tokens")
     await page.get_by_label("What it is for").fill("a laptop")
     await page.get_by_role("button", name="Create token").click()
     await page.get_by_role("button", name="Copy the token").click()
@@ -228,7 +228,7 @@ async def test_the_form_for_an_app_asks_only_for_what_its_source_needs(site: Sit
 
 
 async def test_the_keyboard_reaches_the_content_first(site: Site, page: Page) -> None:
-    await page.goto(f"{site.url}/")
+    await go(page, f"{site.url}/")
     await page.keyboard.press("Tab")
     await expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     await page.keyboard.press("Enter")
@@ -241,7 +241,7 @@ async def test_the_choice_of_colours_stays(site: Site, page: Page) -> None:
     light = await page.evaluate(colour)
     await page.get_by_role("button", name="Dark").click()
     await expect(page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
-    await page.goto(f"{site.url}/events")
+    await go(page, f"{site.url}/events")
     assert await page.evaluate(colour) != light
 
 
@@ -284,7 +284,7 @@ async def test_text_can_be_read_and_nothing_is_wider_than_a_telephone(site: Site
     for path in ("/", "/new", "/apps/shop", "/apps/reports", "/apps/shop/deploys", f"/apps/mailer/deploys/{id}",
                  "/apps/shop/releases", "/apps/shop/logs", "/apps/shop/env", "/apps/shop/scale", "/apps/shop/domains",
                  "/apps/shop/settings", "/platform", "/events", "/tokens", "/nothing"):  # fmt: skip
-        await page.goto(site.url + path)
+        await go(page, site.url + path)
         wide = await page.evaluate("document.documentElement.scrollWidth")
         assert (path, wide) == (path, 390)
         assert (path, await page.evaluate(CONTRAST)) == (path, [])
@@ -305,7 +305,7 @@ async def test_pages_are_there_within_50_ms(site: Site) -> None:
 async def test_no_pages_files_come_from_elsewhere(site: Site, page: Page) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    await page.goto(f"{site.url}/apps/shop")
+    await go(page, f"{site.url}/apps/shop")
     await expect(page.locator("metric-chart canvas")).to_have_count(4)
 
     assert asked and all(url.startswith(site.url) for url in asked)

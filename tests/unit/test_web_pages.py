@@ -435,7 +435,9 @@ async def test_a_live_part_is_sent_at_once_and_when_something_changes(fresh: Das
     stream = fragments(fresh.stage.stores.notices, ("app/shop",), look, every_s=30)
     first = [await anext(stream), await anext(stream)]
     following = asyncio.ensure_future(anext(stream))
-    await asyncio.sleep(0)
+    fresh.stage.stores.notices.publish("app/shop")
+    done, _ = await asyncio.wait({following}, timeout=0.1)
+    assert not done, "what did not change is not sent again"
     state["text"] = "b\nc"
     fresh.stage.stores.notices.publish("app/shop")
 
@@ -461,7 +463,7 @@ async def test_a_stream_ends_when_its_reader_has_signed_out(fresh: Dashboard) ->
 
     session = fresh.browser.cookies["leeward_session"]
     stream = beating(endless(), still, heartbeat_s=0.01)
-    assert await anext(stream) == b"data: x\n\n"
+    assert [await anext(stream), await anext(stream)] == [b"retry: 1000\n\n", b"data: x\n\n"]
 
     await fresh.stage.services.access.sign_out(session)
 

@@ -161,6 +161,17 @@ def test_a_chart_without_samples_is_empty_and_says_nothing() -> None:
     assert (drawn["times"], drawn["values"], drawn["now"]) == ([], [], "")
 
 
+def test_only_what_runs_now_counts_and_not_every_ended_instance_is_drawn() -> None:
+    running = {f"web/a-{n:06x}/memory_bytes": [(10.0 * t, 2.0**20) for t in range(100)] for n in range(3)}
+    ended = {f"web/b-{n + 256:06x}/memory_bytes": [(n, 2.0**20), (n + 10.0, 2.0**20)] for n in range(20)}
+
+    drawn = charts.chart("memory", {**ended, **running}, app())
+
+    assert drawn["now"] == "3 MiB in all"
+    assert len(drawn["names"]) == 8
+    assert {"web 000000", "web 000001", "web 000002"} <= set(drawn["names"])
+
+
 def test_an_instance_is_told_from_its_siblings_by_the_end_of_its_name() -> None:
     assert charts.short("lee-shop-web-g1795502272873-022999") == "022999"
     assert charts.short("lee-shop-web-g5-1") == "1"

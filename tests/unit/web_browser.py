@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright
 from tests.unit.web_stage import PASSWORD, Dashboard, dashboard
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -22,6 +22,22 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+# Whenever a container's network comes or goes on this machine, Chromium ends every connection.
+_MOVED = "ERR_NETWORK_CHANGED"
+
+
+async def go(page: Page, url: str) -> None:
+    """Open an address, again when the machine's networks changed meanwhile."""
+    for _ in range(5):
+        try:
+            await page.goto(url)
+            return
+        except Error as error:
+            if _MOVED not in error.message:
+                raise
+    await page.goto(url)
 
 
 @dataclass
@@ -44,15 +60,20 @@ class Site:
         )
         page = await context.new_page()
         page.set_default_timeout(10_000)
-        page.on("console", lambda message: self.wrong.append(message.text) if message.type == "error" else None)
+        page.on("console", self._said)
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         if signed_in:
-            await page.goto(f"{self.url}/login")
+            await go(page, f"{self.url}/login")
             await page.get_by_label("Name").fill("admin")
             await page.get_by_label("Password").fill(PASSWORD)
             await page.get_by_role("button", name="Sign in").click()
             await page.get_by_role("heading", name="Apps", exact=True).wait_for()
         return page
+
+    def _said(self, message: ConsoleMessage) -> None:
+        # The second is how a live part says that it connects again.
+        if message.type == "error" and _MOVED not in message.text and message.text != "[object Event]":
+            self.wrong.append(message.text)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from leeward.web.words import amount
 
 Points = Sequence[tuple[float, float]]
 MIB = 1024 * 1024
+LINES = 8
 _TAIL = re.compile(r"-([0-9a-f]{4,12})$")
 
 
@@ -20,11 +21,12 @@ class Kind(NamedTuple):
     metrics: Mapping[str, str]
     unit: str
     by_instance: bool
+    empty: str = "No samples yet: the first ones come within half a minute."
 
 
 KINDS: Mapping[str, Kind] = {
     "requests": Kind("Requests", {"requests_per_s": "Requests", "failed_per_s": "Failed"}, "/s", False),
-    "latency": Kind("Latency", {"p50_ms": "p50", "p99_ms": "p99"}, "ms", False),
+    "latency": Kind("Latency", {"p50_ms": "p50", "p99_ms": "p99"}, "ms", False, "No requests in this time."),
     "cpu": Kind("CPU", {"cpu_cores": ""}, "%", True),
     "memory": Kind("Memory", {"memory_bytes": ""}, "MiB", True),
 }
@@ -34,7 +36,7 @@ RANGES: Mapping[int, str] = {15: "15 min", 60: "1 h", 360: "6 h", 1440: "24 h", 
 def chart(name: str, series: Mapping[str, Points], app: AppView) -> dict[str, Any]:
     """The lines of one chart over common times; None where a line has no value."""
     kind = KINDS[name]
-    lines = dict(_lines(kind, series, _scale(kind, app)))
+    lines = _fewer(dict(_lines(kind, series, _scale(kind, app))))
     times = sorted({at for points in lines.values() for at, _ in points})
     values = [_aligned(points, times) for points in lines.values()]
     return {
@@ -44,6 +46,7 @@ def chart(name: str, series: Mapping[str, Points], app: AppView) -> dict[str, An
         "times": times,
         "values": values,
         "now": _now(kind, lines),
+        "empty": kind.empty,
         "limit": 100 if name == "cpu" else None,
     }
 
@@ -73,6 +76,22 @@ def _lines(kind: Kind, series: Mapping[str, Points], scaled: Callable[[str, floa
     return found
 
 
+def _fewer(lines: Mapping[str, Points]) -> dict[str, Points]:
+    """The lines that go on, and of those that have ended only the newest: more than a few cannot be told apart."""
+    newest = sorted((name for name, points in lines.items() if points), key=lambda name: lines[name][-1][0])
+    ended = len(newest) - len(_current(lines))
+    dropped = set(newest[: max(0, min(ended, len(newest) - LINES))])
+    return {name: points for name, points in lines.items() if points and name not in dropped}
+
+
+def _current(lines: Mapping[str, Points]) -> dict[str, float]:
+    """The newest value of each line that goes on until now; those of ended instances are the past's."""
+    last = max((points[-1][0] for points in lines.values() if points), default=0.0)
+    steps = [points[-1][0] - points[-2][0] for points in lines.values() if len(points) > 1]
+    since = last - 1.5 * min(steps, default=0.0)
+    return {name: points[-1][1] for name, points in lines.items() if points and points[-1][0] >= since}
+
+
 def short(instance: str, process: str = "") -> str:
     """The last part of an instance's name, to tell it from its siblings."""
     match = _TAIL.search(instance)
@@ -88,7 +107,7 @@ def _aligned(points: Points, times: Sequence[float]) -> list[float | None]:
 
 def _now(kind: Kind, lines: Mapping[str, Points]) -> str:
     """The newest values in words."""
-    newest = {name: points[-1][1] for name, points in lines.items() if points}
+    newest = _current(lines)
     if not newest:
         return ""
     match kind.unit:

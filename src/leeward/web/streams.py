@@ -15,6 +15,8 @@ from leeward.web.words import plain
 
 HEARTBEAT_S = 15.0
 HEARTBEAT = b": still here\n\n"
+# Milliseconds until the browser asks again after a lost connection.
+RETRY = b"retry: 1000\n\n"
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 Look = Callable[[], Awaitable[Mapping[str, str]]]
 """The fragments as they are now, by the name of their event."""
@@ -68,6 +70,7 @@ async def beating(events: AsyncIterator[bytes], still: Still, heartbeat_s: float
     checked = asyncio.get_running_loop().time()
     waiting: asyncio.Future[bytes] | None = None
     try:
+        yield RETRY
         while True:
             waiting = waiting or asyncio.ensure_future(_next(events))
             done, _ = await asyncio.wait({waiting}, timeout=heartbeat_s)

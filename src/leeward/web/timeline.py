@@ -107,7 +107,7 @@ def state(deploy: DeployView, live: str | None) -> str:
 
 
 def origin(deploy: DeployView) -> str:
-    """Where its bytes came from."""
+    """Where its bytes came from; '' when it took the image of a release."""
     source = deploy.source
     match source.kind:
         case "git":
@@ -119,7 +119,7 @@ def origin(deploy: DeployView) -> str:
         case "upload":
             return "upload"
         case _:
-            return "the image of its release"
+            return ""
 
 
 def spent(deploy: DeployView, now: datetime) -> str:

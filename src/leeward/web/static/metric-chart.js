@@ -10,7 +10,6 @@ class MetricChart extends HTMLElement {
     this.sized = new ResizeObserver(() => this.chart?.setSize(this.size));
     this.sized.observe(this.place);
     this.timer = setInterval(() => document.hidden || this.ask(), EVERY_MS);
-    // Its own address has the version in it, so the helper is asked for by the same one.
     const { load } = await import(this.getAttribute("helper"));
     await Promise.all([load(this.getAttribute("library"), this.getAttribute("library-style")), this.ask()]);
     this.draw();
@@ -47,9 +46,10 @@ class MetricChart extends HTMLElement {
     if (!this.data || !window.uPlot || !this.isConnected) return;
     this.chart?.destroy();
     this.chart = null;
-    this.place.toggleAttribute("data-empty", !this.data.times.length);
-    if (!this.data.times.length) return;
+    if (this.data.times.length) delete this.place.dataset.empty;
+    else this.place.dataset.empty = this.data.empty;
     this.place.textContent = "";
+    if (this.place.dataset.empty) return;
     this.chart = new window.uPlot(this.options, this.table, this.place);
   }
 
