@@ -23,6 +23,7 @@ from leeward.host.doctor import Finding, examine
 from leeward.host.machine import Machine
 from leeward.host.units import Program, environment, inherited
 from leeward.registry import oci as registry
+from leeward.registry.embedded import config_file as registry_config
 from leeward.settings import Settings
 
 Say = Callable[[str], None]
@@ -105,7 +106,15 @@ def programs(settings: Settings) -> tuple[Program, ...]:
     ]
     if settings.registry_embedded:
         parts.insert(
-            0, Program("registry", registry.argv(settings), ready=f"tcp:{settings.registry}", priority=200, stop_s=10)
+            0,
+            Program(
+                "registry",
+                registry.argv(settings),
+                ready=f"tcp:{settings.registry}",
+                priority=200,
+                stop_s=10,
+                stamp=stamp(registry_config(settings)),
+            ),
         )
     return tuple(parts)
 

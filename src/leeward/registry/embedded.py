@@ -13,6 +13,11 @@ def root(settings: Settings) -> Path:
     return settings.home / "registry"
 
 
+def config_file(settings: Settings) -> Path:
+    """What its command line names."""
+    return root(settings) / "config.yml"
+
+
 def data(settings: Settings) -> Path:
     """Where it keeps manifests and blobs."""
     return root(settings) / "data" / "docker" / "registry" / "v2"
@@ -45,11 +50,11 @@ def prepare(settings: Settings) -> None:
     if not secret.is_file():
         secret.touch(0o600)
         secret.write_text(secrets.token_hex(32))
-    config = root(settings) / "config.yml"
+    config = config_file(settings)
     config.touch(0o600)
     config.write_text(render(settings, secret.read_text()))
 
 
 def argv(settings: Settings) -> tuple[str, ...]:
     """The command that serves it, in the foreground."""
-    return (COMMAND, "serve", str(root(settings) / "config.yml"))
+    return (COMMAND, "serve", str(config_file(settings)))
