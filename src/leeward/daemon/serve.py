@@ -101,7 +101,7 @@ class Plane:
         self.loops = {
             "deploys": Loop("deploys", self.deploys.tick, 1.0),
             "apps": Loop("apps", self.apps.tick, 1.0),
-            "resync": Loop("resync", self.apps.resync, 10.0),
+            "resync": Loop("resync", self._resync, 10.0),
             "samples": Loop("samples", self.samples.tick, 10.0),
             "scale": Loop("scale", self.scaler.tick, 15.0),
             "collect": Loop("collect", self._collect, 600.0),
@@ -182,6 +182,13 @@ class Plane:
         """Engine changes go to the apps loop at once."""
         async for name in self.engine.changes():
             self.poke(f"app/{name}")
+
+    async def _resync(self) -> None:
+        """Until the whole table was given once, the edge answers unknown hosts that the platform is starting."""
+        before = self.apps.routed
+        await self.apps.resync()
+        if self.apps.routed and not before:
+            self.loops["edge"].poke()
 
     async def _sync_edge(self) -> None:
         if self.apps.routed:
