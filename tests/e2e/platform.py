@@ -119,7 +119,7 @@ class Platform:
     def up(self) -> None:
         """Start everything; the examples are deployed too."""
         answer = self.lee("up", "--json", timeout_s=1500)
-        assert answer.code == 0, f"lee up: {answer.code}\n{answer.out}\n{answer.err[-5000:]}"
+        assert answer.code == 0, f"lee up: {answer.code}\n{answer.out}\n{answer.err[-2000:]}"
         self.up_answer = answer.json
 
     def purge(self) -> None:

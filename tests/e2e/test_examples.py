@@ -27,6 +27,10 @@ def test_up_prints_the_url_the_dashboard_and_a_token_file_that_only_root_can_rea
     assert platform.api("GET", "/v1/whoami", token=Path(answer["token_file"]).read_text().strip()).status == 200
 
 
+def test_a_host_that_no_app_has_is_answered_with_404_right_after_up(platform: Platform) -> None:
+    until(lambda: platform.ask("no-such-app").status == 404, 15, "the edge does not know that its table is whole")
+
+
 def test_a_second_up_changes_nothing_and_takes_seconds(platform: Platform) -> None:
     def state() -> tuple[Any, ...]:
         pids = {program: platform.pid(program) for program in ("registry", "edge", "control")}
