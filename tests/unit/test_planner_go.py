@@ -95,5 +95,15 @@ def test_the_users_own_build_keeps_what_it_made(tmp_path: Path) -> None:
     assert "COPY --from=build --chown=1000:1000 /app /app" in found.dockerfile
 
 
+def test_a_directory_with_an_unusual_name_is_no_program(tmp_path: Path) -> None:
+    files = {"go.mod": MODULE, "cmd/web/main.go": MAIN, "cmd/a b/main.go": MAIN, "cmd/$(id)/main.go": MAIN}
+
+    found = planned(tmp_path, files)
+
+    assert found.start_command == "/app/bin/web"
+    assert "(id)" not in found.dockerfile
+    assert "a b" not in found.dockerfile
+
+
 def test_a_program_that_does_not_listen_is_a_guess(tmp_path: Path) -> None:
     assert "start-guessed" in warned(planned(tmp_path, {"go.mod": MODULE, "main.go": WORKER}))

@@ -171,7 +171,8 @@ def _programs(view: AppView) -> tuple[Program, ...]:
     folders: dict[str, list[str]] = {}
     for path in _sources(view):
         folders.setdefault(posixpath.dirname(path) or ".", []).append(path)
-    near = [folder for folder in folders if folder != "." and folder.count("/") < 3 and SAFE_PATH.fullmatch(folder)]
+    plain = [folder for folder in folders if SAFE_PATH.fullmatch(folder) and " " not in folder]
+    near = [folder for folder in plain if folder != "." and folder.count("/") < 3]
     commands = sorted(folder for folder in near if folder.startswith("cmd/") or "/cmd/" in folder or folder == "cmd")
     for group in (["."], commands, sorted(near)):
         found = [program for folder in group if (program := _program(view, folder, folders.get(folder, [])))]

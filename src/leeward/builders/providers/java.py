@@ -126,9 +126,9 @@ def _demands(context: Context) -> Iterator[Demand]:
             asked.append((match[1], Evidence(FILE, number, line.strip()[:60])))
     asked += built.tools(view, "java")
     for value, evidence in asked:
-        # A newer Java builds and runs what was written for an older one; 1.8 is 8.
+        # A newer Java builds and runs what was written for an older one.
         version = re.search(r"\d+(?:\.\d+)*", value)
-        if version and (demand := built.at_least(version[0].removeprefix("1."), evidence, 1)):
+        if version and (demand := built.at_least(version[0], evidence, 1)):
             yield demand
 
 

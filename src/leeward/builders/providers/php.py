@@ -186,8 +186,8 @@ def _demands(context: Context, project: Project) -> Iterator[Demand]:
 
 
 def _range(value: str, place: Evidence) -> Demand | None:
-    """Composer's ranges in npm's words: one bar, commas, and `~8.2` that ends before 9."""
-    words = re.sub(r"\s*\|{1,2}\s*", " || ", value[:100]).replace(",", " ")
+    """Composer's ranges in npm's words: one bar, and `~8.2` that ends before 9."""
+    words = re.sub(r"\s*\|{1,2}\s*", " || ", value[:100])
     words = re.sub(r"~\s*(\d+\.\d+)(?![\d.])", r"^\1", words)
     accepts = semver.parse(words)
     if accepts is None:
