@@ -90,6 +90,13 @@ class Platform:
             "LEEWARD_REGISTRY": f"127.0.0.1:{REGISTRY_PORT}",
             "LEEWARD_BIND": "127.0.0.1",
             "LEEWARD_TRUST_CA": "false",
+            # Small bounds, so that going over them takes seconds.
+            "LEEWARD_UPLOAD_MAX_MIB": "64",
+            "LEEWARD_UPLOAD_MAX_FILES": "2000",
+            "LEEWARD_BUILD_MEMORY_MIB": "2048",
+            "LEEWARD_BUILD_PIDS": "768",
+            "LEEWARD_BUILD_DISK_MIB": "2048",
+            "LEEWARD_LOGS_MIB": "8",
             "LEEWARD_NETWORK_POOL": f"10.{213 + NUMBER}.0.0/16",
             **self.more,
         }
