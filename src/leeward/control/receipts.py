@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 # Twenty probes a second: enough to notice a gap of 50 ms, too few to be felt at 0.1 CPU.
 PROBE_S = 0.05
 # After the switch the probes go on this long, so that a release that breaks at once is counted.
-AFTER_S = 0.25
+AFTER_S = 0.1
 
 
 class Receipts:
