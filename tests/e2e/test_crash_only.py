@@ -61,9 +61,12 @@ def assert_nothing_orphaned(platform: Platform) -> None:
 # --- dockerd ----------------------------------------------------------------------------------------------
 
 
+def _dockerds() -> list[psutil.Process]:
+    return [process for process in psutil.process_iter(["name"]) if process.info["name"] == "dockerd"]
+
+
 def dockerd() -> psutil.Process:
-    found = [process for process in psutil.process_iter(["name"]) if process.info["name"] == "dockerd"]
-    return found[0]
+    return next(process for process in _dockerds() if process.status() != psutil.STATUS_ZOMBIE)
 
 
 @contextmanager
@@ -78,13 +81,22 @@ def supervised_dockerd() -> Iterator[Callable[[], None]]:
         pytest.skip("nobody here starts dockerd again: run it by `make e2e`, or set LEEWARD_E2E_DOCKERD to its command")
 
     def start_again() -> None:
-        if command:
-            with open("/tmp/leeward-e2e-dockerd.log", "ab") as log:
-                subprocess.Popen(
-                    shlex.split(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                )
+        """Until it answers: right after a kill its pid file still names a process that is not yet gone."""
+        deadline = time.monotonic() + 90
+        while command and not docker_answers():
+            assert time.monotonic() < deadline, "dockerd could not be started again"
+            if not [process for process in _dockerds() if process.status() != psutil.STATUS_ZOMBIE]:
+                with open("/tmp/leeward-e2e-dockerd.log", "ab") as log:
+                    subprocess.Popen(
+                        shlex.split(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                    )
+            time.sleep(1)
 
-    yield start_again
+    try:
+        yield start_again
+    finally:
+        # Others may use it: it comes back whatever became of the test.
+        start_again()
 
 
 def docker_answers() -> bool:
