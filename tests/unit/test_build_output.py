@@ -155,6 +155,11 @@ def test_after_the_bound_only_the_steps_are_shown() -> None:
             "the requirement 'fastapi==9.9' cannot be met: there is no such version",
         ),
         (
+            "error: No solution found when resolving dependencies\n  cause: Because you require starlette==1.10.0 and "
+            "starlette==1.9.0, we can conclude that your requirements are unsatisfiable.",
+            "the requirements contradict each other: 'starlette==1.10.0' and 'starlette==1.9.0'",
+        ),
+        (
             "Because nonexistent-x was not found in the package registry and you require nonexistent-x, so",
             "no package 'nonexistent-x' exists in the Python index",
         ),

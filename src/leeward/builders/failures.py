@@ -54,6 +54,11 @@ CAUSES: Sequence[Cause] = (
         "set the Python version in .python-version or in 'build: versions:'",
     ),
     _cause(
+        r"Because you require (?P<one>[^\s,]+) and (?P<two>[^\s,]+),[\s\S]{0,200}?requirements are unsatisfiable",
+        "the requirements contradict each other: '{one}' and '{two}'",
+        "keep one of the two",
+    ),
+    _cause(
         r"Because (?P<one>\S+==\S+|\S+) depends on (?P<two>\S+?) and[\s\S]{0,400}?requirements are unsatisfiable",
         "the requirements contradict each other: '{one}' depends on '{two}'",
         "loosen one of the two requirements",
