@@ -98,8 +98,16 @@ class Stage:
                 if shown["status"] == "live":
                     return shown
                 if shown["status"] not in ("queued", "running"):
+                    await self._tell(str(shown["app"]))
                     raise SystemExit(f"the deploy of '{shown['app']}' is {shown['status']}: {shown['error']}")
                 await asyncio.sleep(0.2)
+
+    async def _tell(self, app: str) -> None:
+        """Say what is known of an app, and what the control plane said last: the platform is about to go."""
+        say(f"  instances of '{app}': {await self.call('GET', f'/v1/apps/{app}/instances')}")
+        log = (self.settings.home / "logs" / "host" / "control.log").read_text()
+        for line in log.splitlines()[-40:]:
+            say(f"  control: {line}")
 
     def pss_mib(self) -> dict[str, float]:
         """MiB of each of the platform's own Python processes, shared pages in proportion."""

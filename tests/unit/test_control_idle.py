@@ -1,15 +1,18 @@
 """What the control plane leaves alone."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.unit.control_stage import Clock, Stage, stage
 
+from leeward.control.apps import Candidate
 from leeward.fakes.builder import FakeBuilder
 from leeward.fakes.engine import FakeEngine
 from leeward.model.app import AppSpec
 from leeward.model.build import BuildPlan
+from leeward.model.wish import App
 
 
 class Watched(FakeEngine):
@@ -22,6 +25,19 @@ class Watched(FakeEngine):
     async def remove(self, app: str, keep: frozenset[str] = frozenset()) -> None:
         self.removals.append(app)
         await super().remove(app, keep)
+
+
+class Slow(FakeEngine):
+    """While it is asked which apps run, another app is made and begins to be rolled out."""
+
+    def __init__(self) -> None:
+        super().__init__(Clock())
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def apps(self) -> frozenset[str]:
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        return await super().apps()
 
 
 class Named(FakeBuilder):
@@ -72,3 +88,23 @@ async def test_an_app_gets_its_own_build_caches_whatever_its_manifest_calls_it(p
 
     assert builder.names
     assert set(builder.names) == {"shop"}
+
+
+async def test_an_app_that_is_made_while_all_are_looked_at_keeps_its_candidate_and_its_route(plane: Stage) -> None:
+    await plane.live()
+    release = await plane.apps.release("shop", 1)
+    plane.engine = engine = Slow()
+    plane = plane.again()
+
+    async def meanwhile() -> None:
+        engine.meanwhile = None
+        await plane.stores.apps.create(App("young", created_at=Clock().now()))
+        plane.apps.propose("young", Candidate(replace(release, app="young"), 7))
+        await plane.apps.settle("young")
+
+    engine.meanwhile = meanwhile
+    await plane.apps.resync()
+
+    assert plane.apps.candidate("young") is not None
+    assert "young" in plane.edge.routes
+    assert [instance.generation for instance in (await engine.observe("young")).instances] == [7]

@@ -108,15 +108,21 @@ class Apps:
             if not cursor:
                 break
         for name in sorted(await self._engine.apps() - known):
-            log.info("'%s' runs and belongs to no app: taken down", name)
-            await self._engine.remove(name)
+            if await self._stores.apps.find(name) is None:
+                log.info("'%s' runs and belongs to no app: taken down", name)
+                await self._engine.remove(name)
         for name in sorted(known):
             await self._try(name)
-        gone = [name for name in self._routes if name not in known]
-        for name in gone:
-            await self._edge.drop(name)
-            self._forget(name)
+        for name in [name for name in self._routes if name not in known]:
+            await self._drop_unknown(name)
         self._complete = known <= set(self._routes)
+
+    async def _drop_unknown(self, name: str) -> None:
+        """Take away the route of no app; one that was made since the apps were listed keeps all that it has."""
+        async with self._locks[name]:
+            if await self._stores.apps.find(name) is None:
+                await self._edge.drop(name)
+                self._forget(name)
 
     async def _try(self, name: str) -> None:
         try:
