@@ -12,6 +12,7 @@ from pathlib import Path
 
 from leeward.builders import context, leftovers
 from leeward.builders.bases import Bases, tags
+from leeward.builders.command import ENGINE_GONE
 from leeward.builders.failures import explain
 from leeward.builders.limits import Cgroup
 from leeward.builders.masking import Masker
@@ -29,10 +30,6 @@ from leeward.settings import Settings
 
 _HOST_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|DSN|DATABASE_URL", re.I)
-_ENGINE_GONE = re.compile(
-    r"server did not provide an image ID|code = Unavailable|Cannot connect to the Docker daemon|error during connect"
-    r"|transport is closing|unexpected EOF"
-)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY")
 
 
@@ -115,7 +112,7 @@ class BuildkitBuilder:
         return progress
 
     def _failure(self, progress: Progress, watch: Watch, masker: Masker) -> LeewardError:
-        if not progress.step and _ENGINE_GONE.search(progress.error):
+        if not progress.step and ENGINE_GONE.search(progress.error):
             return Unavailable("dockerd went away while it built", hint="the build is tried again; see `lee doctor`")
         if watch.out_of_memory("\n".join((*progress.output, progress.error))):
             return BuildFailed(

@@ -19,6 +19,10 @@ class Refused(Exception):
     """The registry said no, or nothing."""
 
 
+class Away(Refused):
+    """The registry said nothing: it starts, or is being started again."""
+
+
 class Stopped(Exception):
     """The push was cancelled."""
 
@@ -75,7 +79,7 @@ class Blobs:
         try:
             return self._client.request(method, url, **options)
         except httpx.HTTPError as error:
-            raise Refused(f"the registry did not answer: {error}") from error
+            raise Away(f"the registry did not answer: {error}") from error
 
     def _expect(self, answer: httpx.Response, status: int) -> httpx.Response:
         if answer.status_code != status:

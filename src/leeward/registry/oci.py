@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from leeward.errors import FetchFailed, PushFailed, RolloutFailed, Unavailable
 from leeward.registry import embedded
-from leeward.registry.blobs import Refused, Stopped
+from leeward.registry.blobs import Away, Refused, Stopped
 from leeward.registry.embedded import argv, prepare
 from leeward.registry.gc import Local, names_to_remove
 from leeward.registry.images import Image, Images, PullFailed
@@ -120,6 +120,8 @@ class OciRegistry:
                 pusher = Pusher(self._settings.registry, data_root, self._memory)
                 try:
                     return await _in_thread(lambda stop: pusher.push(id, app, tag, stop))
+                except Away as error:
+                    raise Unavailable(str(error), hint="it is tried again; see `lee doctor`") from error
                 except Refused as error:
                     raise PushFailed(str(error), hint="see that the registry runs: `lee doctor`") from error
                 except Unreadable:
