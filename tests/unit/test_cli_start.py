@@ -112,3 +112,17 @@ def test_a_reader_that_goes_away_makes_no_noise() -> None:
     assert lee.stderr.read() == b""
     lee.stderr.close()
     assert lee.wait(20) == 1
+
+
+def test_the_http_client_comes_without_a_command_line_of_its_own() -> None:
+    """It would import pygments and click, which nothing of ours needs: each command and the control plane pay for it."""
+    script = (
+        "import sys; sys.argv = ['lee', '--version']\nfrom leeward.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "import httpx; httpx.Client\n"
+        "print([m for m in ('pygments', 'click', 'rich.progress') if m in sys.modules], file=sys.stderr)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20)
+
+    assert done.stderr.strip() == "[]"
