@@ -115,7 +115,7 @@ def test_a_reader_that_goes_away_makes_no_noise() -> None:
 
 
 def test_the_http_client_comes_without_a_command_line_of_its_own() -> None:
-    """It would import pygments and click, which nothing of ours needs: each command and the control plane pay for it."""
+    """It would import pygments and click, which nothing of ours needs."""
     script = (
         "import sys; sys.argv = ['lee', '--version']\nfrom leeward.__main__ import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
