@@ -1,6 +1,7 @@
 """Measurements, each printed as one line of JSON."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 
@@ -14,11 +15,14 @@ def figure(
     peer_value: float | None = None,
     **about: object,
 ) -> None:
-    """Print one figure; `peer` is what was measured beside it in the same run."""
+    """Print one figure; `peer` is what was measured beside it in the same run.
+
+    `load` is the machine's load average over a minute: above its cores, others were at work, and only ratios count.
+    """
     ratio = round(value / peer_value, 3) if peer_value else None
     known = None if peer_value is None else round(peer_value, 4)
     line = {"name": name, "value": round(value, 4), "unit": unit, "peer": peer or None, "peer_value": known}
-    print(json.dumps({**line, "ratio": ratio, **about}), flush=True)
+    print(json.dumps({**line, "ratio": ratio, "load": round(os.getloadavg()[0], 2), **about}), flush=True)
 
 
 def say(text: str) -> None:

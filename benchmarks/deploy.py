@@ -157,7 +157,7 @@ async def duel(stage: Stage, tree: Path, mark: str, rounds: int) -> None:
             await fight.both("code", ours_first)
             if turn < 3:
                 await fight.both("unchanged", ours_first)
-        for turn, package in enumerate(PACKAGES[: min(rounds, 2)]):
+        for turn, package in enumerate(PACKAGES[: min(rounds, 3)]):
             change_dependencies(tree, package)
             await fight.both("dependency", turn % 2 == 0)
         for kind, turns in fight.turns.items():
