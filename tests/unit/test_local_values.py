@@ -12,6 +12,7 @@ from leeward.engines.local.container import Container, labels_of, name_of, parse
 from leeward.engines.local.listeners import Listener, listeners, nobody_answers
 from leeward.engines.local.network import (
     aliases,
+    another,
     firewall_holds,
     firewall_script,
     free_subnet,
@@ -438,3 +439,7 @@ def test_usage_is_read_from_version_two(tmp_path: Path) -> None:
 
 def test_what_has_just_ended_has_no_usage(tmp_path: Path) -> None:
     assert Cgroups(tmp_path, tmp_path).used("id", 7) is None
+
+
+def test_another_address_is_a_free_one_of_the_same_network_from_the_top() -> None:
+    assert another("10.1.2.3", ["10.1.2.3", "10.1.2.254"]) == "10.1.2.253"

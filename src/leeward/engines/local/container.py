@@ -56,6 +56,8 @@ class Container:
     nano_cpus: int = 0
     named: bool = False
     """Whether other apps of the project find it by name."""
+    named_host: str = ""
+    """Its address in the network of names."""
 
     @property
     def running(self) -> bool:
@@ -185,6 +187,7 @@ def parse(shown: Mapping[str, Any], network: str, names: str) -> Container:
         finished_at=seconds(state.get("FinishedAt", "")),
         nano_cpus=int(shown["HostConfig"].get("NanoCpus") or 0),
         named=names in networks,
+        named_host=(networks.get(names) or {}).get("IPAddress") or "",
     )
 
 

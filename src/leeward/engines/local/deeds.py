@@ -17,6 +17,7 @@ from leeward.engines.local.follow import Follower
 from leeward.engines.local.loop import Tasks
 from leeward.engines.local.network import (
     PROJECT,
+    another,
     free_subnet,
     names_name,
     network_body,
@@ -67,7 +68,7 @@ class Deeds:
 
     # --- start and stop -----------------------------------------------------------------------------------
 
-    async def make(self, want: Workload, millicpu: int, role: str = INSTANCE) -> tuple[str, str]:
+    async def make(self, want: Workload, millicpu: int, role: str = INSTANCE, address: str = "") -> tuple[str, str]:
         """Create a container in its project's network: its id and name. Raises RolloutFailed, Unavailable."""
         host = await self.host()
         suffix = secrets.token_hex(3)
@@ -81,6 +82,9 @@ class Deeds:
             parent=host.parent,
             role=role,
         )
+        if address:
+            network = network_name(self._home, want.project)
+            body["NetworkingConfig"] = {"EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": address}}}}
         self._sight.starting.add(name)
         try:
             # Once the container is there, its networks are not swept away.
@@ -97,9 +101,9 @@ class Deeds:
             raise
         return str(made["Id"]), name
 
-    async def start(self, want: Workload, millicpu: int) -> None:
+    async def start(self, want: Workload, millicpu: int, address: str = "") -> None:
         """Start one instance. Raises RolloutFailed, Unavailable."""
-        id, name = await self.make(want, millicpu)
+        id, name = await self.make(want, millicpu, address=address)
         self._sight.fresh.add(name)
         try:
             await self._dockerd.ask("POST", f"containers/{id}/start")
@@ -115,6 +119,20 @@ class Deeds:
         finally:
             self._sight.starting.discard(name)
             await self._sight.look(id)
+        if (free := self._other_address(id)) and not address:
+            # dockerd forgets addresses when it is killed, and gives them out a second time: requests for one app
+            # would reach another's.
+            await self._dockerd.ask("DELETE", f"containers/{id}", force="1", v="1")
+            await self._sight.look(id)
+            await self.start(want, millicpu, free)
+
+    def _other_address(self, id: str) -> str:
+        """A free address, where another container has the one that this one was given; else ''."""
+        mine = self._sight.containers.get(id)
+        if mine is None or not mine.host:
+            return ""
+        others = [other.host for other in self._sight.containers.values() if other.id != id and other.host]
+        return another(mine.host, [*others, mine.host]) if mine.host in others else ""
 
     def stop(self, container: Container) -> None:
         """Begin to end a container: SIGTERM, grace, SIGKILL, remove. Does not wait."""

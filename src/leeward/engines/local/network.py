@@ -112,6 +112,16 @@ def firewall_script(jumps: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def another(address: str, taken: Iterable[str]) -> str:
+    """An address of the same /24 that none of `taken` has, from the top: Docker gives them out from the bottom.
+
+    Raises ValueError when there is none.
+    """
+    used = set(taken)
+    hosts = list(ipaddress.ip_network(f"{address}/24", strict=False).hosts())
+    return next(text for host in reversed(hosts[1:]) if (text := str(host)) not in used)
+
+
 def routes_of(table: str) -> tuple[str, ...]:
     """The ranges, but for the default route, in the text of `/proc/net/route`."""
     found = []

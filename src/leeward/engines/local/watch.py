@@ -17,7 +17,7 @@ from leeward.engines.local.dockerd import Dockerd
 from leeward.engines.local.follow import Follower
 from leeward.engines.local.listeners import Listener, listeners, nobody_answers
 from leeward.engines.local.loop import Tasks
-from leeward.engines.local.network import aliases, names_name
+from leeward.engines.local.network import aliases, another, names_name
 from leeward.engines.local.probe import ask
 from leeward.engines.local.sight import Sight
 from leeward.engines.local.verdict import Outcome, Verdict
@@ -229,15 +229,28 @@ class Watch:
 
     async def _name(self, id: str) -> None:
         """Give a ready instance its names in the project, or take them from one that is not."""
-        for _ in range(3):
+        avoid: dict[str, str] = {}
+        for _ in range(4):
             container = self._sight.containers.get(id)
-            if container is None or not self._misnamed(container):
+            if container is None:
                 return
             network = names_name(self._home, container.project)
+            if not self._misnamed(container):
+                others = [c.named_host for c in self._sight.containers.values() if c.id != id and c.named_host]
+                if container.named_host not in others or network in avoid:
+                    return
+                # As in `Deeds.start`: dockerd gave an address out twice.
+                avoid[network] = another(container.named_host, [*others, container.named_host])
+                with contextlib.suppress(NotFound, Conflict):
+                    await self._dockerd.ask("POST", f"networks/{network}/disconnect", {"Container": id, "Force": True})
+                await self._sight.look(id)
+                continue
             body: dict[str, Any] = {"Container": id}
             action = "disconnect" if container.named else "connect"
             if action == "connect":
                 body["EndpointConfig"] = {"Aliases": aliases(container.app, container.process)}
+                if clash := avoid.get(network):
+                    body["EndpointConfig"]["IPAMConfig"] = {"IPv4Address": clash}
             else:
                 body["Force"] = True
             with contextlib.suppress(NotFound, Conflict):
