@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import re
+import secrets
 import stat
 import subprocess
 import tarfile
@@ -32,7 +33,8 @@ def vault(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert platform.lee("env", "set", "vault", key, "--secret", stdin=value + "\n").code == 0
     (tree / "Dockerfile").write_text(
         "FROM python:3.11-slim\n"
-        'RUN --mount=type=secret,id=BUILD_KEY test -n "$(cat /run/secrets/BUILD_KEY)" && cat /run/secrets/BUILD_KEY\n'
+        'RUN --mount=type=secret,id=BUILD_KEY test -n "$(cat /run/secrets/BUILD_KEY)" && cat /run/secrets/BUILD_KEY'
+        f" # {secrets.token_hex(6)}, so that no earlier run has this step in the cache\n"
         "COPY main.py /app/main.py\n"
         'USER 1000\nCMD ["python3", "/app/main.py"]\n'
     )
