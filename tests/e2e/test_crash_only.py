@@ -5,8 +5,6 @@ import os
 import re
 import shlex
 import signal
-import socket
-import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -63,14 +61,12 @@ def assert_nothing_orphaned(platform: Platform) -> None:
 # --- dockerd ----------------------------------------------------------------------------------------------
 
 
+def _dockerds() -> list[psutil.Process]:
+    return [process for process in psutil.process_iter(["name"]) if process.info["name"] == "dockerd"]
+
+
 def dockerd() -> psutil.Process:
-    """The one behind the socket that the platform uses: another one on this machine is not ours to kill."""
-    with socket.socket(socket.AF_UNIX) as door:
-        door.connect(os.environ.get("LEEWARD_DOCKER_SOCKET", "/var/run/docker.sock"))
-        pid, _, _ = struct.unpack("3i", door.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    process = psutil.Process(pid)
-    assert process.name() == "dockerd", process
-    return process
+    return next(process for process in _dockerds() if process.status() != psutil.STATUS_ZOMBIE)
 
 
 @contextmanager
@@ -89,13 +85,12 @@ def supervised_dockerd() -> Iterator[Callable[[], None]]:
         deadline = time.monotonic() + 90
         while command and not docker_answers():
             assert time.monotonic() < deadline, "dockerd could not be started again"
-            with open("/tmp/leeward-e2e-dockerd.log", "ab") as log:
-                again = subprocess.Popen(
-                    shlex.split(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                )
-            while again.poll() is None and not docker_answers() and time.monotonic() < deadline:
-                time.sleep(0.2)
-            time.sleep(0.5)
+            if not [process for process in _dockerds() if process.status() != psutil.STATUS_ZOMBIE]:
+                with open("/tmp/leeward-e2e-dockerd.log", "ab") as log:
+                    subprocess.Popen(
+                        shlex.split(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                    )
+            time.sleep(1)
 
     try:
         yield start_again
