@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -34,3 +35,10 @@ def quantile(values: Sequence[float], share: float) -> float:
     """The value below which `share` of all lie, of those that were measured."""
     order = sorted(values)
     return order[min(len(order) - 1, int(len(order) * share))]
+
+
+def end_in_order() -> None:
+    """Let SIGTERM end this process as Ctrl-C does: what it made is taken away first."""
+    # A shell starts what runs in its background with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))

@@ -17,10 +17,9 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import TextIO
 
-from benchmarks import say
+from benchmarks import end_in_order, say
 
 KEYS = ("name", "value", "unit", "peer", "peer_value", "ratio")
 # After being asked to end, a benchmark takes away what it made.
@@ -103,7 +102,7 @@ def main(arguments: Sequence[str]) -> int:
     names = list(dict.fromkeys(parser.parse_args(arguments).names)) or list(known)
     if wrong := [name for name in names if name not in known]:
         parser.error(f"there is no benchmark '{wrong[0]}', but {', '.join(known)}")
-    signal.signal(signal.SIGTERM, _end)
+    end_in_order()
     try:
         failed = [name for name in names if not run(known[name])]
     except KeyboardInterrupt:
@@ -111,10 +110,6 @@ def main(arguments: Sequence[str]) -> int:
     if failed:
         say(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import httpx
 import psutil
 from tests.contracts.tiny import docker, tiny_image
 
-from benchmarks import figure, quantile, say
+from benchmarks import end_in_order, figure, quantile, say
 from benchmarks.stage import Stage, platform, pythons
 
 REQUESTS = 200
@@ -187,6 +187,7 @@ async def main(apps: int, running: int) -> None:
 
 
 if __name__ == "__main__":
+    end_in_order()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--apps", type=int, default=200, choices=range(10, 1001), metavar="10-1000")
     parser.add_argument("--running", type=int, default=50, choices=range(10, 201), metavar="10-200")

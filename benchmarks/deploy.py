@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks import figure, say
+from benchmarks import end_in_order, figure, say
 from benchmarks.docker import remove_cache
 from benchmarks.example import example
 from benchmarks.pipeline import Pipeline
@@ -178,6 +178,7 @@ async def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
+    end_in_order()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, choices=range(1, 21), metavar="1-20")
     asyncio.run(main(parser.parse_args().rounds))

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.edge_stage import RealEdge, free_port
 
-from benchmarks import figure
+from benchmarks import end_in_order, figure
 from leeward.edges.embedded import paths, server
 from leeward.model.route import Route
 
@@ -256,6 +256,7 @@ def report_all(ours: Proxy, peers: Sequence[Proxy]) -> None:
 
 
 if __name__ == "__main__":
+    end_in_order()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)

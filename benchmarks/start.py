@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from statistics import median
 
-from benchmarks import boost, figure, say
+from benchmarks import boost, end_in_order, figure, say
 from benchmarks.docker import docker, remove_cache
 from benchmarks.example import example
 from leeward.builders.buildkit import BuildkitBuilder
@@ -82,6 +82,7 @@ async def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
+    end_in_order()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, choices=range(1, 21), metavar="1-20")
     asyncio.run(main(parser.parse_args().rounds))
