@@ -146,10 +146,8 @@ def middles(steps: list[Steps]) -> Steps:
 
 async def duel(stage: Stage, tree: Path, mark: str, rounds: int) -> None:
     """All kinds of deploys, in turns."""
-    peer = Pipeline(tree, mark, load().build_pip_index)
-    peer.start()
-    fight = Duel(stage, peer, f"bench-{mark}", tree)
-    try:
+    async with Pipeline(tree, mark, load().build_pip_index) as peer:
+        fight = Duel(stage, peer, f"bench-{mark}", tree)
         await fight.both("first")
         for turn in range(rounds):
             ours_first = turn % 2 == 0
@@ -162,8 +160,18 @@ async def duel(stage: Stage, tree: Path, mark: str, rounds: int) -> None:
             await fight.both("dependency", turn % 2 == 0)
         for kind, turns in fight.turns.items():
             report(kind, turns, peer.name)
-    finally:
-        await asyncio.shield(peer.close())
+
+
+async def again(stage: Stage, tree: Path, mark: str, rounds: int) -> None:
+    """Another line of code, against a Dockerfile that installs again then."""
+    async with Pipeline(tree, f"{mark}r", load().build_pip_index, reinstalls=True) as peer:
+        await peer.deploy()
+        fight = Duel(stage, peer, f"bench-{mark}", tree)
+        for turn in range(min(rounds, 3)):
+            change_code(tree, 100 + turn)
+            await fight.both("code_against_reinstall", turn % 2 == 0)
+        for kind, turns in fight.turns.items():
+            report(kind, turns, peer.name)
 
 
 async def main(rounds: int) -> None:
@@ -173,6 +181,7 @@ async def main(rounds: int) -> None:
         try:
             async with platform() as stage:
                 await duel(stage, made.tree, made.mark, rounds)
+                await again(stage, made.tree, made.mark, rounds)
         finally:
             await asyncio.shield(remove_cache(made.marks))
 

@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Self
 
 import httpx
 from tests.edge_stage import free_port
@@ -15,15 +16,14 @@ from leeward.builders.recipes import RECIPES
 
 BASE = "python3.13-build"
 WAIT_S = 60.0
-DOCKERFILE = """
-FROM {base}
-WORKDIR /app
-COPY requirements.txt .
+INSTALL = """
 RUN --mount=type=secret,id=leeward_ca --mount=type=secret,id=leeward_pip_index \\
     : {mark} && with-ca pip install --no-cache-dir --break-system-packages -r requirements.txt
-COPY . .
-CMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8080"]
 """
+HEAD, START = "FROM {base}\nWORKDIR /app\n", 'CMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8080"]\n'
+# Dependencies in a layer of their own; and, as it is often seen, after the code, so that each change installs again.
+LAYERED = f"{HEAD}COPY requirements.txt .{INSTALL}COPY . .\n{START}"
+REINSTALLING = f"{HEAD}COPY . .{INSTALL}{START}"
 NGINX = """
 worker_processes 2; pid {folder}/nginx.pid; error_log {folder}/error.log; daemon off;
 events {{ worker_connections 512; }}
@@ -45,9 +45,10 @@ server {{
 class Pipeline:
     """`docker build`, `docker run`, wait until it answers, `nginx -s reload`, with an nginx of its own."""
 
-    name = "docker build (pip) + docker run + wait + nginx reload"
-
-    def __init__(self, tree: Path, mark: str, pip_index: str = "") -> None:
+    def __init__(self, tree: Path, mark: str, pip_index: str = "", *, reinstalls: bool = False) -> None:
+        how = "pip after each change" if reinstalls else "pip"
+        self.name = f"docker build ({how}) + docker run + wait + nginx reload"
+        self._dockerfile = REINSTALLING if reinstalls else LAYERED
         self.tree = tree
         self.mark = mark
         self._pip_index = pip_index
@@ -59,9 +60,16 @@ class Pipeline:
         self._old = ""
         self._nginx: subprocess.Popen[bytes] | None = None
 
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.shield(self.close())
+
     def start(self) -> None:
         """Have the proxy run, with nothing behind it yet."""
-        (self._folder / "Dockerfile").write_text(DOCKERFILE.format(base=RECIPES[BASE].image, mark=self.mark))
+        (self._folder / "Dockerfile").write_text(self._dockerfile.format(base=RECIPES[BASE].image, mark=self.mark))
         (self._folder / "index").write_text(self._pip_index)
         (self._folder / "nginx.conf").write_text(NGINX.format(folder=self._folder))
         self._route("127.0.0.1:9")
