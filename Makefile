@@ -61,7 +61,7 @@ golden: bootstrap
 	GOLDEN=write $(RUN)/pytest -q tests/golden tests/unit/test_units.py
 
 bench: system
-	$(WITH_DOCKER) $(RUN)/python -m benchmarks
+	@$(WITH_DOCKER) $(RUN)/python -m benchmarks
 
 vendor: bootstrap
 	$(RUN)/python scripts/vendor
