@@ -51,7 +51,6 @@ PHP = Tool("php", (Offer("8.2", (8, 2, 29)), Offer("8.4", (8, 4, 11))), usual="8
 RUBY = Tool("ruby", (Offer("3.3", (3, 3, 8)),), usual="3.3")
 RUST = Tool("rust", (Offer("1.85", (1, 85, 0)),), usual="1.85")
 JAVA = Tool("java", (Offer("21", (21, 0, 8)),), usual="21")
-TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (PYTHON, NODE, GO, PHP, RUBY, RUST, JAVA)}
 
 # The first release of each package with wheels for CPython 3.13 (from its file list on PyPI): an older pin would
 # have to be compiled from source, and mostly cannot be.

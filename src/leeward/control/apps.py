@@ -15,7 +15,7 @@ from leeward.model.wish import App
 from leeward.plan.release import WEB
 from leeward.plan.route import route as route_of
 from leeward.plan.workload import workloads
-from leeward.ports import Edge, Engine, Registry, Stores
+from leeward.ports import Edge, Engine, Registry, Stores, every, every_app
 
 log = logging.getLogger(__name__)
 
@@ -99,14 +99,7 @@ class Apps:
 
     async def resync(self) -> None:
         """Settle every app, and take down what belongs to none."""
-        known: set[str] = set()
-        cursor = ""
-        while True:
-            page = await self._stores.apps.list(after=cursor, limit=500, deleted=True)
-            known.update(app.name for app in page.items)
-            cursor = page.next
-            if not cursor:
-                break
+        known = {app.name async for app in every_app(self._stores.apps)}
         for name in sorted(await self._engine.apps() - known):
             if await self._stores.apps.find(name) is None:
                 log.info("'%s' runs and belongs to no app: taken down", name)
@@ -203,20 +196,13 @@ class Apps:
             await self._stores.apps.delete(app.name)
             self._forget(app.name)
             await self._stores.events.add(Event("app.deleted", f"app '{app.name}' is gone", app=app.name))
-            self._stores.notices.publish(f"app/{app.name}")
         else:
             self._dirty.add(app.name)
 
     async def _uploads(self, name: str) -> frozenset[str]:
         """The archives that were sent for an app."""
-        found: set[str] = set()
-        cursor = ""
-        while True:
-            page = await self._stores.deploys.list(name, cursor, 200)
-            found.update(deploy.source.upload for deploy in page.items if deploy.source.upload)
-            cursor = page.next
-            if not cursor:
-                return frozenset(found)
+        deploys = every(lambda cursor: self._stores.deploys.list(name, cursor, 200))
+        return frozenset({deploy.source.upload async for deploy in deploys if deploy.source.upload})
 
     async def _report_crashes(self, name: str, seen: Observed) -> None:
         """One event for each new reason why an instance crashed."""

@@ -57,7 +57,6 @@ class Deploys:
 
     def _ended(self, id: str, app: str, _: asyncio.Task[None]) -> None:
         self._running.pop(id, None)
-        self._stores.notices.publish(f"deploy/{id}")
         self.done(app)
 
     async def stop(self) -> None:
@@ -123,19 +122,15 @@ class Deploys:
         """Write the phase's line of the timeline: when it begins, and when it ends."""
         known = {step.phase: step for step in (await self._stores.deploys.get(deploy.id)).steps}
         step = known.get(deploy.phase) or Step(deploy.phase, self._clock.now())
-        await self._put_step(deploy, replace(step, ended_at=None))
+        await self._stores.deploys.step(deploy.id, replace(step, ended_at=None))
         try:
             yield
         except Unavailable:
             raise
         except LeewardError:
-            await self._put_step(deploy, replace(step, ended_at=self._clock.now(), detail="failed"))
+            await self._stores.deploys.step(deploy.id, replace(step, ended_at=self._clock.now(), detail="failed"))
             raise
-        await self._put_step(deploy, replace(step, ended_at=self._clock.now()))
-
-    async def _put_step(self, deploy: Deploy, step: Step) -> None:
-        await self._stores.deploys.step(deploy.id, step)
-        self._stores.notices.publish(f"deploy/{deploy.id}")
+        await self._stores.deploys.step(deploy.id, replace(step, ended_at=self._clock.now()))
 
     async def _again(self, deploy: Deploy, error: Unavailable) -> None:
         """Come back to this phase soon; give up after five minutes."""
@@ -167,10 +162,8 @@ class Deploys:
                 data={"deploy": ended.id},
             )
         )
-        self._stores.notices.publish("events")
         await self._phases.clean(ended)
 
     async def _save(self, deploy: Deploy) -> None:
         await self._stores.deploys.save(deploy, self.owner)
-        self._stores.notices.publish(f"deploy/{deploy.id}")
         self._stores.notices.publish(f"app/{deploy.app}")

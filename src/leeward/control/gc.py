@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from leeward.model.release import Phase
-from leeward.ports import Registry, Stores
+from leeward.ports import Registry, Stores, every_app
 
 _MAKING = (Phase.BUILD, Phase.PUSH)
 log = logging.getLogger(__name__)
@@ -46,16 +46,11 @@ class Collector:
         """The images that must stay: of the last releases, the live one, and those of deploys that run."""
         busy = {deploy.app for deploy in await self._stores.deploys.active()}
         kept: dict[str, frozenset[str]] = {}
-        cursor = ""
-        while True:
-            page = await self._stores.apps.list(after=cursor, limit=500, deleted=True)
-            for app in page.items:
-                limit = self._keep_releases + (5 if app.name in busy else 0)
-                releases = (await self._stores.releases.list(app.name, limit=limit)).items
-                images = {release.image for release in releases}
-                if app.live is not None:
-                    images.add((await self._stores.releases.get(app.name, app.live)).image)
-                kept[app.name] = frozenset(images)
-            cursor = page.next
-            if not cursor:
-                return kept
+        async for app in every_app(self._stores.apps):
+            limit = self._keep_releases + (5 if app.name in busy else 0)
+            releases = (await self._stores.releases.list(app.name, limit=limit)).items
+            images = {release.image for release in releases}
+            if app.live is not None:
+                images.add((await self._stores.releases.get(app.name, app.live)).image)
+            kept[app.name] = frozenset(images)
+        return kept

@@ -17,9 +17,9 @@ from leeward.model.parse import manifest, names
 from leeward.model.release import Deploy, Phase, Release, SourceKind
 from leeward.model.runtime import LogLine
 from leeward.model.secret import revealed
-from leeward.plan.domains import platforms_own, taken
+from leeward.plan.domains import refused
 from leeward.plan.release import complete, merged_env, overridden
-from leeward.ports import Builder, BuildJob, Registry, Say, Source, Stores
+from leeward.ports import Builder, BuildJob, Registry, Say, Source, Stores, every_app
 
 log = logging.getLogger(__name__)
 MANIFESTS = ("leeward.yaml", "leeward.yml")
@@ -120,7 +120,7 @@ class Phases:
         await self._refuse_taken(deploy.app, full.domains)
         carry = {
             **deploy.carry,
-            "spec": full.model_dump_json(exclude_unset=False),
+            "spec": full.model_dump_json(),
             "commands": json.dumps(dict(plan.processes)),
             "read_only": "yes" if plan.read_only else "",
             "release_command": plan.release_command or "",
@@ -134,14 +134,7 @@ class Phases:
         """A manifest may not name a host of another app. Raises PlanFailed."""
         if not hosts:
             return
-        problem = platforms_own(app, hosts, self._domain)
-        cursor = ""
-        while problem is None:
-            page = await self._stores.apps.list(after=cursor, limit=500, deleted=True)
-            problem = taken(app, hosts, page.items)
-            cursor = page.next
-            if not cursor:
-                break
+        problem = refused(app, hosts, self._domain, [other async for other in every_app(self._stores.apps)])
         if problem is not None:
             raise PlanFailed(problem.message, hint=problem.hint, code=problem.code)
 
@@ -175,10 +168,9 @@ class Phases:
     # --- push ---------------------------------------------------------------------------------------------
 
     async def _push(self, deploy: Deploy) -> Deploy:
-        latest = await self._stores.releases.list(deploy.app, limit=1)
-        number = latest.items[0].number + 1 if latest.items and latest.items[0].deploy != deploy.id else 1
-        if latest.items and latest.items[0].deploy == deploy.id:
-            number = latest.items[0].number
+        newest = next(iter((await self._stores.releases.list(deploy.app, limit=1)).items), None)
+        # A push that is done again finds the release that it made before.
+        number = 1 if newest is None else newest.number + (newest.deploy != deploy.id)
         if foreign := deploy.carry.get("foreign"):
             image = await self._registry.pin(foreign, deploy.app, f"v{number}")
         else:

@@ -42,7 +42,7 @@ class Receipts:
         peers_before = await self._peers(app)
         web = release.spec.processes.get(WEB)
         stop = asyncio.Event()
-        probe = asyncio.create_task(self._probe(f"{app}.{self._domain}", web.health.path, stop)) if web else None
+        probe = asyncio.create_task(self._probe(app, web.health.path, stop)) if web else None
 
         async def done() -> Receipt | None:
             if probe is not None:
@@ -77,12 +77,11 @@ class Receipts:
         except Unavailable:
             return frozenset()
 
-    async def _probe(self, host: str, path: str, stop: asyncio.Event) -> None:
+    async def _probe(self, app: str, path: str, stop: asyncio.Event) -> None:
         """Ask the edge as a stranger would, each time over a fresh connection; only where it serves the app."""
-        app = host.split(".", 1)[0]
         while not stop.is_set():
             if await self._peers(app):
-                await self._ask(host, path)
+                await self._ask(f"{app}.{self._domain}", path)
             await pause(stop, PROBE_S)
 
     async def _ask(self, host: str, path: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from leeward.model.route import Traffic
 from leeward.model.runtime import Usage
-from leeward.plan.receipt import quantile
+from leeward.plan.receipt import quantile, since
 from leeward.ports import Edge, Engine, Stores
 
 # Two weeks of samples.
@@ -60,14 +60,9 @@ class Samples:
         if not then or now <= then:
             return
         for app, counters in traffic.items():
-            old = before.get(app, Traffic(app))
-            if counters.requests < old.requests:
-                old = Traffic(app)
-            requests = counters.requests - old.requests
-            samples[f"{app}/edge/all/requests_per_s"] = requests / (now - then)
-            if requests:
-                samples[f"{app}/edge/all/failed_per_s"] = max(0, counters.failed - old.failed) / (now - then)
-                padded = [*old.buckets, *([0] * (len(counters.buckets) - len(old.buckets)))]
-                counts = [new - was for new, was in zip(counters.buckets, padded, strict=False)]
-                samples[f"{app}/edge/all/p50_ms"] = quantile(counts, 0.5)
-                samples[f"{app}/edge/all/p99_ms"] = quantile(counts, 0.99)
+            spent = since(before.get(app, Traffic(app)), counters)
+            samples[f"{app}/edge/all/requests_per_s"] = spent.requests / (now - then)
+            if spent.requests:
+                samples[f"{app}/edge/all/failed_per_s"] = spent.failed / (now - then)
+                samples[f"{app}/edge/all/p50_ms"] = quantile(spent.buckets, 0.5)
+                samples[f"{app}/edge/all/p99_ms"] = quantile(spent.buckets, 0.99)

@@ -91,7 +91,7 @@ class Plane:
             stores, sources, builder, self.registry, rollout, self.trees, self.lines.put, images, settings.domain
         )
         self.deploys = Deploys(stores, phases, clock, at_once=max(4, 2 * settings.builds), lease_s=settings.lease_s)
-        self.deploys.done = self._deploy_ended
+        self.deploys.done = lambda app: self.poke(f"app/{app}")
         self.samples = Samples(stores, self.engine, self.edge)
         self.scaler = Autoscaler(stores, self.apps, self.samples)
         self.collector = Collector(
@@ -117,11 +117,6 @@ class Plane:
             self.loops["apps"].poke()
         if kind in ("app", "deploy"):
             self.loops["deploys"].poke()
-
-    def _deploy_ended(self, app: str) -> None:
-        self.apps.changed(app)
-        self.loops["deploys"].poke()
-        self.loops["apps"].poke()
 
     async def run(self) -> None:
         """Serve the API and run the loops until told to stop; what deploys do is left to the next control plane."""

@@ -117,10 +117,6 @@ class Machine:
         if self._settings.trust_ca and os.geteuid() == 0 and await trust.add(pem, self._anchor):
             say("this machine trusts the platform's certificates now")
 
-    async def distrust_ca(self) -> None:
-        """Undo `trust_ca`."""
-        await trust.remove(self._anchor)
-
     def link(self) -> Path | None:
         """Put `lee` on the PATH; None where another home's platform is meant."""
         if not self.machine_wide:

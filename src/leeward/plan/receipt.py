@@ -1,28 +1,41 @@
 """Decide what a deploy's receipt says, from what the edge counted. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from leeward.model.release import Receipt
 from leeward.model.route import BOUNDS_MS, Traffic
 
 
-def receipt(before: Traffic, after: Traffic, old_peers: frozenset[str], broken: int = 0) -> Receipt:
-    """Requests between two looks at the edge's counters.
+def receipt(before: Traffic, after: Traffic, old_peers: frozenset[str]) -> Receipt:
+    """Requests between two looks at the edge's counters; `old_peers` are the instances that traffic left: streams
+    still open on them were kept."""
+    spent = since(before, after)
+    return Receipt(
+        requests=spent.requests,
+        failed=spent.failed,
+        p50_ms=quantile(spent.buckets, 0.5),
+        p99_ms=quantile(spent.buckets, 0.99),
+        sockets_kept=sum(count for peer, count in after.streams if peer in old_peers),
+        sockets_dropped=spent.dropped,
+    )
 
-    `old_peers` are the instances that traffic left: streams still open on them were kept. `broken` are streams
-    that were open on an instance when it was stopped. A look with smaller counters than the one before means that
-    the edge was restarted in between: then all of it counts.
+
+def since(before: Traffic, after: Traffic) -> Traffic:
+    """What was counted between two looks.
+
+    A look with smaller counters than the one before means that the edge was restarted in between: then all of it
+    counts.
     """
     if after.requests < before.requests:
         before = Traffic(before.app)
-    counts = _difference(after.buckets, before.buckets)
-    return Receipt(
+    padded = [*before.buckets, *([0] * (len(after.buckets) - len(before.buckets)))]
+    return replace(
+        after,
         requests=after.requests - before.requests,
         failed=max(0, after.failed - before.failed),
-        p50_ms=quantile(counts, 0.5),
-        p99_ms=quantile(counts, 0.99),
-        sockets_kept=sum(count for peer, count in after.streams if peer in old_peers),
-        sockets_dropped=max(0, after.dropped - before.dropped) + broken,
+        buckets=tuple(max(0, new - old) for new, old in zip(after.buckets, padded, strict=False)),
+        dropped=max(0, after.dropped - before.dropped),
     )
 
 
@@ -37,8 +50,3 @@ def quantile(counts: Sequence[int], q: float) -> float:
         if seen >= q * total:
             return round(BOUNDS_MS[min(index, len(BOUNDS_MS) - 1)], 1)
     return round(BOUNDS_MS[-1], 1)
-
-
-def _difference(after: Sequence[int], before: Sequence[int]) -> list[int]:
-    padded = [*before, *([0] * (len(after) - len(before)))]
-    return [max(0, new - old) for new, old in zip(after, padded, strict=False)]

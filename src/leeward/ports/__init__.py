@@ -11,6 +11,8 @@ from leeward.ports.stores import (
     ReleaseStore,
     SampleStore,
     Stores,
+    every,
+    every_app,
 )
 from leeward.ports.world import (
     Builder,
@@ -54,4 +56,6 @@ __all__ = [
     "Stores",
     "Upload",
     "Uploads",
+    "every",
+    "every_app",
 ]

@@ -1,6 +1,6 @@
 """What Leeward remembers, in its own words."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
@@ -21,6 +21,24 @@ class Page(Generic[T]):
 
     items: tuple[T, ...]
     next: str = ""
+
+
+async def every(page: Callable[[str], Awaitable[Page[T]]]) -> AsyncIterator[T]:
+    """Every item of a list: `page` gives the part after a cursor, from '' on."""
+    cursor = ""
+    while True:
+        found = await page(cursor)
+        for item in found.items:
+            yield item
+        cursor = found.next
+        if not cursor:
+            return
+
+
+async def every_app(apps: "AppStore") -> AsyncIterator[App]:
+    """All apps by name, also those that are being taken down."""
+    async for app in every(lambda cursor: apps.list(after=cursor, limit=500, deleted=True)):
+        yield app
 
 
 class AppStore(Protocol):

@@ -13,7 +13,7 @@ from leeward.model.access import Caller, Scope
 from leeward.model.app import AppSpec
 from leeward.model.release import Deploy, DeployKind, DeployStatus, Release, SourceKind, SourceRef
 from leeward.model.wish import App
-from leeward.ports import Page
+from leeward.ports import Page, every
 from leeward.services.context import Context, require, standing
 from leeward.services.hosts import refuse_taken
 from leeward.services.references import checked
@@ -177,16 +177,10 @@ class Deploys:
     async def _target(self, app: str, live: int, wanted: int | None) -> Release:
         if wanted is not None:
             return await self._stores.releases.get(app, wanted)
-        before = ""
-        while True:
-            page = await self._stores.deploys.list(app, before=before)
-            for deploy in page.items:
-                # A release that never was live is nothing to go back to.
-                if deploy.status is DeployStatus.LIVE and deploy.release not in (None, live):
-                    return await self._stores.releases.get(app, deploy.release or 0)
-            before = page.next
-            if not before:
-                break
+        async for deploy in every(lambda before: self._stores.deploys.list(app, before=before)):
+            # A release that never was live is nothing to go back to.
+            if deploy.status is DeployStatus.LIVE and deploy.release not in (None, live):
+                return await self._stores.releases.get(app, deploy.release or 0)
         raise Conflict(f"app '{app}' was never live before v{live}", hint=f"see its releases with `lee releases {app}`")
 
     async def releases(self, app: str, before: int = 0, limit: int = 50) -> Page[ReleaseView]:

@@ -11,8 +11,8 @@ import psutil
 
 from leeward.errors import LeewardError
 from leeward.model.sizes import SIZES
+from leeward.ports import every_app
 from leeward.services.context import Context
-from leeward.services.hosts import every_app
 
 PART_TIMEOUT_S = 2.0
 
@@ -72,7 +72,7 @@ class Platform:
             version=version(),
             domain=context.settings.domain,
             console=context.settings.console_url,
-            apps=len([app.name async for app in every_app(context)]),
+            apps=len([app.name async for app in every_app(context.stores.apps)]),
             instances=sum(len(seen.instances) for seen in context.seen.all().values()),
             deploys_active=len(await context.stores.deploys.active()),
             disk_total=disk.total,

@@ -5,8 +5,7 @@ from leeward.engines.local.dockerd import Dockerd
 from leeward.engines.local.follow import Follower
 from leeward.engines.local.sight import Sight
 from leeward.errors import Conflict, NotFound
-
-MIB = 1024 * 1024
+from leeward.settings import MIB
 
 
 class Disks:
