@@ -9,7 +9,7 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 
 from leeward.errors import Unauthorized
 from leeward.model.access import Caller
-from leeward.services import Services
+from leeward.services import Services, access
 from leeward.services.access import refuse_cross_site
 
 COOKIE = "leeward_session"
@@ -67,9 +67,6 @@ async def git_caller(request: Request, services: The) -> Caller:
 
 
 def address_of(request: Request) -> str:
-    """Where a request comes from: the edge says so on our own socket, and nobody else may."""
+    """Where a request comes from."""
     client = request.client.host if request.client else ""
-    if client in ("", "127.0.0.1", "::1"):
-        forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-        return request.headers.get("x-real-ip") or forwarded or client
-    return client
+    return access.address_of(client, request.headers.get("x-real-ip"), request.headers.get("x-forwarded-for"))

@@ -201,6 +201,13 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
+def address_of(client: str, real_ip: str | None, forwarded_for: str | None) -> str:
+    """Where a request comes from: the edge says so on our own socket, and nobody else may."""
+    if client in ("", "127.0.0.1", "::1"):
+        return real_ip or (forwarded_for or "").rpartition(",")[2].strip() or client
+    return client
+
+
 def refuse_cross_site(method: str, fetch_site: str | None, origin: str | None, host: str | None) -> None:
     """Raises Forbidden for a change that another site's page makes with our cookie.
 

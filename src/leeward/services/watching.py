@@ -1,7 +1,7 @@
-"""Follow what changes: look at once, at each notice, and every few seconds in case one was lost."""
+"""Follow what changes, and keep alive the streams that tell of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from leeward.ports import Notices
@@ -10,6 +10,10 @@ T = TypeVar("T")
 
 # A lost notice costs this long and nothing else.
 LOOK_AGAIN_S = 2.0
+
+Still = Callable[[], Awaitable[object]]
+"""Raises when whoever reads a stream may not read it any more."""
+_endings: set["asyncio.Task[None]"] = set()
 
 
 async def changes(notices: Notices, *prefixes: str, every_s: float = LOOK_AGAIN_S) -> AsyncIterator[None]:
@@ -50,7 +54,43 @@ async def merged(*streams: AsyncIterator[T]) -> AsyncIterator[T]:
         for task, stream in waiting.items():
             await _end(task, stream)
         for stream in streams:
-            await _close(stream)
+            await close(stream)
+
+
+async def beating(
+    stream: AsyncIterator[bytes], beat: bytes, every_s: float, still: Still | None = None, first: bytes = b""
+) -> AsyncIterator[bytes]:
+    """`first`, then the items, and `beat` whenever none came for `every_s`, so that proxies keep the connection.
+
+    `still` is asked each `every_s`; what it raises ends the stream, and is raised.
+    """
+    loop = asyncio.get_running_loop()
+    checked = loop.time()
+    waiting: asyncio.Future[bytes] | None = None
+    try:
+        if first:
+            yield first
+        while True:
+            waiting = waiting or asyncio.ensure_future(_next(stream))
+            done, _ = await asyncio.wait({waiting}, timeout=every_s)
+            if still is not None and (now := loop.time()) - checked >= every_s:
+                checked = now
+                await still()
+            if not done:
+                yield beat
+                continue
+            try:
+                item = waiting.result()
+            except StopAsyncIteration:
+                return
+            finally:
+                waiting = None
+            yield item
+    finally:
+        # A task of its own: this one is being cancelled when the reader went away.
+        ending = asyncio.create_task(_end(waiting, stream) if waiting is not None else close(stream))
+        _endings.add(ending)
+        ending.add_done_callback(_endings.discard)
 
 
 class Primed(AsyncIterator[T]):
@@ -70,7 +110,7 @@ class Primed(AsyncIterator[T]):
         """Stop listening."""
         if self._first is not None:
             await _end(self._first, self._stream)
-        await _close(self._stream)
+        await close(self._stream)
 
 
 async def _next(stream: AsyncIterator[T]) -> T:
@@ -82,10 +122,11 @@ async def _end(task: "asyncio.Future[Any]", stream: AsyncIterator[Any]) -> None:
     await asyncio.wait({task})
     if not task.cancelled():
         task.exception()
-    await _close(stream)
+    await close(stream)
 
 
-async def _close(stream: AsyncIterator[Any]) -> None:
-    close = getattr(stream, "aclose", None)
-    if close is not None:
-        await close()
+async def close(stream: AsyncIterator[Any]) -> None:
+    """End a stream, where it can be ended."""
+    ended = getattr(stream, "aclose", None)
+    if ended is not None:
+        await ended()

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from leeward.errors import LeewardError
 from leeward.model.access import Caller, Scope
-from leeward.services import Services
+from leeward.services import Services, access
 from leeward.services.access import refuse_cross_site
 from leeward.web import rendering, words
 
@@ -116,12 +116,9 @@ def refuse_foreign(request: Request) -> None:
 
 
 def address_of(request: Request) -> str:
-    """Where a request comes from: the edge says so on our own socket, and nobody else may."""
+    """Where a request comes from."""
     client = request.client.host if request.client else ""
-    if client in ("", "127.0.0.1", "::1"):
-        forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-        return request.headers.get("x-real-ip") or forwarded or client
-    return client
+    return access.address_of(client, request.headers.get("x-real-ip"), request.headers.get("x-forwarded-for"))
 
 
 def to(path: str) -> Response:

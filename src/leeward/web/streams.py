@@ -1,16 +1,15 @@
 """Server-sent events for live parts: rendered fragments, and lines of logs."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
 
 from starlette.responses import StreamingResponse
 
 from leeward.errors import LeewardError
 from leeward.model.runtime import LogLine
 from leeward.ports import Notices
-from leeward.services.watching import changes
+from leeward.services import watching
+from leeward.services.watching import Still, changes
 from leeward.web.words import plain
 
 HEARTBEAT_S = 15.0
@@ -20,9 +19,6 @@ RETRY = b"retry: 1000\n\n"
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 Look = Callable[[], Awaitable[Mapping[str, str]]]
 """The fragments as they are now, by the name of their event."""
-Still = Callable[[], Awaitable[object]]
-"""Raises when the visitor may not look any more."""
-_endings: set["asyncio.Task[None]"] = set()
 
 
 def event(name: str, text: str) -> bytes:
@@ -66,46 +62,12 @@ def line_json(line: LogLine) -> str:
 
 
 async def beating(events: AsyncIterator[bytes], still: Still, heartbeat_s: float = HEARTBEAT_S) -> AsyncIterator[bytes]:
-    """The events, and a comment whenever none came for a while, so that proxies keep the connection."""
-    checked = asyncio.get_running_loop().time()
-    waiting: asyncio.Future[bytes] | None = None
+    """The events, and a comment whenever none came for a while; a visitor who may not look any more ends them."""
+    stream = watching.beating(events, HEARTBEAT, heartbeat_s, still, first=RETRY)
     try:
-        yield RETRY
-        while True:
-            waiting = waiting or asyncio.ensure_future(_next(events))
-            done, _ = await asyncio.wait({waiting}, timeout=heartbeat_s)
-            if (now := asyncio.get_running_loop().time()) - checked >= heartbeat_s:
-                checked = now
-                await still()
-            if not done:
-                yield HEARTBEAT
-                continue
-            try:
-                item = waiting.result()
-            except StopAsyncIteration:
-                return
-            finally:
-                waiting = None
+        async for item in stream:
             yield item
     except LeewardError:
         return
     finally:
-        # A task of its own: this one is being cancelled when the client went away.
-        ending = asyncio.create_task(_end(waiting, events))
-        _endings.add(ending)
-        ending.add_done_callback(_endings.discard)
-
-
-async def _next(events: AsyncIterator[bytes]) -> bytes:
-    return await anext(events)
-
-
-async def _end(waiting: "asyncio.Future[bytes] | None", events: AsyncIterator[bytes]) -> None:
-    if waiting is not None:
-        waiting.cancel()
-        await asyncio.wait({waiting})
-        if not waiting.cancelled():
-            waiting.exception()
-    close: Any = getattr(events, "aclose", None)
-    if close is not None:
-        await close()
+        await watching.close(stream)

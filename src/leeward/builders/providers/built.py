@@ -110,6 +110,17 @@ def build(
     return (Copy((".",), "./"), *first, run, *last)
 
 
+def programs(*, own: bool) -> tuple[Copy, ...]:
+    """What the image takes from the build stage: the whole tree after the user's `own` build command, else what we
+    put aside of it, with the programs on top."""
+    if own:
+        return (Copy(("/app",), "/app", stage="build", owned=True),)
+    return (
+        Copy(("/out/app",), "/app", stage="build", owned=True),
+        Copy(("/out/bin",), "/app/bin", stage="build"),
+    )
+
+
 def run(names: Sequence[str], env: dict[str, str], copies: Sequence[Copy]) -> tuple[Instruction, ...]:
     """The steps of the image itself."""
     return (*packages(names), Env({**RUN_ENV, **env}), Workdir("/app"), *copies, User("1000:1000"))

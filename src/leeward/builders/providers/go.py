@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from leeward.builders import system_packages
-from leeward.builders.blueprint import Blueprint, Cache, Copy, Env, Stage, Workdir
+from leeward.builders.blueprint import Blueprint, Cache, Env, Stage, Workdir
 from leeward.builders.catalogue import GO
 from leeward.builders.providers import built
 from leeward.builders.providers.provider import Context, Contribution, Detection, Start
@@ -91,15 +91,7 @@ class Go:
             *built.install(context, files, fetch, (_MODULES,), _SCOPE),
             *built.build(context, _commands(view, programs), _CACHES, _SCOPE, before=() if own else _BESIDE),
         )
-        copies = (
-            (Copy(("/app",), "/app", stage="build", owned=True),)
-            if own
-            else (
-                Copy(("/out/app",), "/app", stage="build", owned=True),
-                Copy(("/out/bin",), "/app/bin", stage="build"),
-            )
-        )
-        run = Stage("run", "debian13", built.run(found.run, {"PATH": "/app/bin:$PATH"}, copies))
+        run = Stage("run", "debian13", built.run(found.run, {"PATH": "/app/bin:$PATH"}, built.programs(own=bool(own))))
         decisions = [version.decision, *found.decisions, *built.said(context)]
         if others:
             names = tuple(program.name for program in others)

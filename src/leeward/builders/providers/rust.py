@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leeward.builders import system_packages
-from leeward.builders.blueprint import Blueprint, Cache, Copy, Env, Instruction, Stage, Workdir
+from leeward.builders.blueprint import Blueprint, Cache, Env, Instruction, Stage, Workdir
 from leeward.builders.catalogue import RUST
 from leeward.builders.loose import mapping, text
 from leeward.builders.providers import built
@@ -83,15 +83,7 @@ class Rust:
             *_dependencies(context, packages, reason),
             *built.build(context, _build(view, programs), _CACHES, _SCOPE, before=() if own else _BESIDE),
         )
-        copies = (
-            (Copy(("/app",), "/app", stage="build", owned=True),)
-            if own
-            else (
-                Copy(("/out/app",), "/app", stage="build", owned=True),
-                Copy(("/out/bin",), "/app/bin", stage="build"),
-            )
-        )
-        run = Stage("run", "debian13", built.run(found.run, {"PATH": "/app/bin:$PATH"}, copies))
+        run = Stage("run", "debian13", built.run(found.run, {"PATH": "/app/bin:$PATH"}, built.programs(own=bool(own))))
         others = tuple(program for program in programs if program is not web)
         decisions = [version.decision, *found.decisions, *built.said(context)]
         if others and web:
