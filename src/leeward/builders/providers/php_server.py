@@ -72,6 +72,8 @@ def _script(version: str) -> tuple[str, ...]:
         f'sed "s/__PORT__/${{PORT:-8080}}/" {_NGINX} > /tmp/nginx.conf || exit 1',
         "export PHP_FPM_CHILDREN=${PHP_FPM_CHILDREN:-8}",
         f"php-fpm{version} --nodaemonize --fpm-config {_FPM} &",
+        # nginx answers 502 until the pool listens: no request may meet it before that.
+        "for _ in {1..200}; do [ -S /tmp/php-fpm.sock ] && break; kill -0 $! 2>/dev/null || exit 1; sleep 0.05; done",
         "nginx -e stderr -c /tmp/nginx.conf &",
         "trap 'kill -QUIT $(jobs -p) 2>/dev/null' TERM INT QUIT",
         "wait -n",
