@@ -455,7 +455,9 @@ async def test_a_crash_loop_waits_longer_each_time(here: Machine) -> None:
 async def test_a_new_control_plane_finds_everything_and_disturbs_nothing(here: Machine) -> None:
     want = wanted(here, release=4, generation=4002, instances=2)
     await here.engine.apply(want)
-    before = await until(here, want.app, lambda seen: [i.state for i in seen.instances] == [READY, READY])
+    # The boost of a start ends just after it: what is compared must have settled.
+    settled = [(READY, False), (READY, False)]
+    before = await until(here, want.app, lambda seen: [(i.state, i.boosted) for i in seen.instances] == settled)
     await _all_named(here, want.app)
 
     await here.restart()
