@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from leeward.model.region import LOCAL
 from leeward.model.sizes import Size
 
 # A DNS label (RFC 1123) shortened to 40 characters, so that 'process.app.project' and host names stay legal.
@@ -161,6 +162,7 @@ class AppSpec(Spec):
 
     name: AppName | None = None
     path: str = "."
+    region: Name = LOCAL
     build: BuildSpec = Field(default_factory=BuildSpec)
     processes: Mapping[Name, ProcessSpec] = Field(default_factory=dict)
     env: Mapping[str, str] = Field(default_factory=dict)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from leeward.model.app import Health
+from leeward.model.region import LOCAL
 from leeward.model.secret import Env
 
 
@@ -33,6 +34,7 @@ class Workload:
     """None for a worker: it is ready when it has run for two seconds."""
     read_only: bool = True
     routed: frozenset[str] | None = None
+    region: str = LOCAL
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -57,6 +57,7 @@ def workload(
         health=process.health if name == WEB else None,
         read_only=release.read_only,
         routed=routed if name == WEB else None,
+        region=release.spec.region,
     )
 
 
@@ -66,6 +67,7 @@ def same_instances(old: Release, new: Release) -> bool:
     def running(release: Release) -> object:
         return (
             release.image,
+            release.spec.region,
             tuple((variable.key, variable.value.reveal()) for variable in release.env),
             release.read_only,
             {

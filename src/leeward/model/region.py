@@ -1,0 +1,51 @@
+"""A place where apps run."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from leeward.model.secret import Secret
+
+LOCAL = "local"
+"""The region that every platform has: this machine."""
+
+
+class EngineKind(StrEnum):
+    """What runs instances in a region."""
+
+    LOCAL = "local"
+    KUBERNETES = "kubernetes"
+
+
+class Profile(StrEnum):
+    """The rules of the cluster's maker."""
+
+    PLAIN = "plain"
+    GKE_STANDARD = "gke-standard"
+    GKE_AUTOPILOT = "gke-autopilot"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One engine somewhere. `kubeconfig` is the text of the file, `context` one of its contexts."""
+
+    name: str
+    engine: EngineKind
+    kubeconfig: Secret | None = None
+    context: str = ""
+    registry: str = ""
+    """`host:port` by which its nodes reach the platform's registry; '' when they call it as the platform does."""
+    profile: Profile = Profile.PLAIN
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One thing that was looked at in a region: `hint` says what to do when it is not right."""
+
+    name: str
+    ok: bool
+    text: str
+    hint: str = ""
+    needed: bool = True
+    """False for a part that only adds an ability."""
