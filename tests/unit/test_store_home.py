@@ -104,7 +104,7 @@ def test_migrations_end_in_the_metadata(tmp_path: Path) -> None:
     migrated, created = (create_engine(f"sqlite:///{tmp_path / name}") for name in ("migrated.db", "created.db"))
     with migrated.begin() as connection:
         migrate(connection)
-        assert present(connection) == newest() == "0001_first"
+        assert present(connection) == newest()
     metadata.create_all(created)
 
     wanted = shape(created)

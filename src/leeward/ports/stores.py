@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 from leeward.model.access import Token, User
 from leeward.model.event import Event
+from leeward.model.region import Region
 from leeward.model.release import Deploy, Release, Step
 from leeward.model.runtime import LogLine
 from leeward.model.secret import Env
@@ -186,6 +187,26 @@ class AccessStore(Protocol):
         ...
 
 
+class RegionStore(Protocol):
+    """Where apps may run, beside this machine."""
+
+    async def put(self, region: Region) -> None:
+        """Add a region, or change it."""
+        ...
+
+    async def get(self, name: str) -> Region:
+        """Raises NotFound naming the regions that there are."""
+        ...
+
+    async def list(self) -> Sequence[Region]:
+        """All by name; this machine is not among them."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Forget one. Raises NotFound."""
+        ...
+
+
 class LogStore(Protocol):
     """Lines that processes and builds printed; within a byte budget for each app."""
 
@@ -252,6 +273,7 @@ class Stores:
     deploys: DeployStore
     events: EventStore
     access: AccessStore
+    regions: RegionStore
     logs: LogStore
     samples: SampleStore
     notices: Notices

@@ -1,13 +1,14 @@
 """What Leeward needs from the world outside, in its own words."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from leeward.model.app import AppSpec
 from leeward.model.build import BuildPlan
+from leeward.model.region import Examined
 from leeward.model.release import SourceRef
 from leeward.model.route import Certificate, Route, Traffic
 from leeward.model.runtime import Observed, Usage, Workload
@@ -189,6 +190,24 @@ class Engine(Protocol):
 
     async def run_once(self, want: Workload, command: str, say: Say, timeout_s: float) -> int:
         """Run one command in a fresh instance of `want` (a release command), to its end; its exit code."""
+        ...
+
+
+@runtime_checkable
+class Renders(Protocol):
+    """An engine whose workloads are objects of a foreign system."""
+
+    def render(self, wants: Iterable[Workload]) -> Sequence[Mapping[str, Any]]:
+        """The objects that workloads become, secrets as stars, in the order in which they are applied."""
+        ...
+
+
+@runtime_checkable
+class Examines(Protocol):
+    """An engine that can say what is right and wrong with its region."""
+
+    async def examine(self) -> Sequence[Examined]:
+        """Each thing that was looked at. Never raises for a region that is wrong: that is its answer."""
         ...
 
 

@@ -17,6 +17,7 @@ from leeward.store.events import SqlEventStore
 from leeward.store.lock import HomeLock
 from leeward.store.logs import FileLogStore
 from leeward.store.notices import LocalNotices
+from leeward.store.regions import SqlRegionStore
 from leeward.store.releases import SqlReleaseStore
 from leeward.store.samples import ChunkSampleStore
 from leeward.store.vault import Vault
@@ -75,6 +76,7 @@ async def _stores(settings: Settings, clock: Clock, opening: AsyncExitStack) -> 
         deploys=SqlDeployStore(database, notices, clock),
         events=SqlEventStore(database, notices, clock),
         access=SqlAccessStore(database, vault),
+        regions=SqlRegionStore(database, vault, clock),
         logs=logs,
         samples=samples,
         notices=notices,

@@ -187,3 +187,15 @@ answers = Table(
     Column("at", Double, nullable=False),
     Index("answers_by_age", "at"),
 )
+
+regions = Table(
+    "regions",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("engine", Text, nullable=False),
+    Column("kubeconfig", Text),
+    Column("context", Text, nullable=False),
+    Column("registry", Text, nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("created_at", Double),
+)
