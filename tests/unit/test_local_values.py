@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from leeward.engines.local.cgroup import Cgroups, paths
-from leeward.engines.local.command import arguments
 from leeward.engines.local.container import Container, labels_of, name_of, parse, render, seconds
 from leeward.engines.local.listeners import Listener, listeners, nobody_answers
 from leeward.engines.local.network import (
@@ -37,6 +36,7 @@ from leeward.errors import Unavailable
 from leeward.model.app import Health
 from leeward.model.runtime import InstanceState, Workload
 from leeward.model.secret import Secret, Variable
+from leeward.plan.command import arguments
 
 WANT = Workload(
     app="shop",

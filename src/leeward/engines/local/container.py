@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from leeward.engines.local.command import arguments
 from leeward.model.app import Health
 from leeward.model.runtime import Workload
-from leeward.model.secret import revealed
+from leeward.plan.command import arguments
+from leeward.plan.environment import variables
 
 MIB = 1024 * 1024
 GRACE_S = 10
@@ -105,16 +105,8 @@ def labels_of(want: Workload, home: str, role: str = INSTANCE) -> dict[str, str]
 
 
 def environment(want: Workload) -> list[str]:
-    """The variables of the process; those of the platform win."""
-    values = {
-        **({"HOME": "/tmp"} if want.read_only else {}),
-        **revealed(want.env),
-        "PORT": str(want.port),
-        "LEEWARD_APP": want.app,
-        "LEEWARD_PROCESS": want.process,
-        "LEEWARD_RELEASE": f"v{want.release}",
-    }
-    return [f"{key}={value}" for key, value in values.items()]
+    """The variables of the process, as Docker takes them."""
+    return [f"{key}={value}" for key, value in variables(want).items()]
 
 
 def render(

@@ -14,7 +14,6 @@ from leeward.engines.local import firewall
 from leeward.engines.local.container import GRACE_S, HOME, INSTANCE, Container, name_of, render
 from leeward.engines.local.dockerd import REFUSED, Dockerd
 from leeward.engines.local.follow import Follower
-from leeward.engines.local.loop import Tasks
 from leeward.engines.local.network import (
     PROJECT,
     another,
@@ -26,6 +25,7 @@ from leeward.engines.local.network import (
     subnets_of,
 )
 from leeward.engines.local.sight import Sight
+from leeward.engines.loop import Tasks
 from leeward.errors import Conflict, LeewardError, NotFound, RolloutFailed, Unavailable
 from leeward.model.runtime import Workload
 

@@ -11,12 +11,13 @@ from leeward.engines.local.container import MIB, ONCE, home_id
 from leeward.engines.local.deeds import Deeds
 from leeward.engines.local.disks import Disks
 from leeward.engines.local.dockerd import Dockerd
-from leeward.engines.local.follow import Follower, LogSink
-from leeward.engines.local.loop import Tasks, every, forever
+from leeward.engines.local.follow import Follower
 from leeward.engines.local.plan import Drain, Start, Step, Stop, Unboost, boosts, lowered, next_steps
 from leeward.engines.local.runs import Runs
 from leeward.engines.local.sight import REFRESH_S, Sight
 from leeward.engines.local.watch import Watch
+from leeward.engines.loglines import LogSink
+from leeward.engines.loop import Tasks, every, forever
 from leeward.errors import LeewardError
 from leeward.model.runtime import Observed, Usage, Workload
 from leeward.ports.world import Clock, Say

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from leeward.engines.changes import Changes
 from leeward.engines.local import verdict as verdicts
 from leeward.engines.local.container import HOME, INSTANCE, Container, parse
 from leeward.engines.local.dockerd import Dockerd
@@ -26,7 +27,7 @@ class Sight:
         self._dockerd = dockerd
         self._home = home
         self._now = now
-        self._listeners: set[_Listener] = set()
+        self._changes = Changes()
         self._refreshing = asyncio.Lock()
         self._listed_at = 0.0
         self.containers: dict[str, Container] = {}
@@ -208,36 +209,11 @@ class Sight:
 
     def changed(self, app: str) -> None:
         """Say that something of an app changed."""
-        for listener in self._listeners:
-            listener.put(app)
+        self._changes.put(app)
 
-    async def changes(self) -> AsyncIterator[str]:
-        """The apps of which something changed, from now on; merged when the reader is slow."""
-        listener = _Listener()
-        self._listeners.add(listener)
-        try:
-            while True:
-                yield await listener.get()
-        finally:
-            self._listeners.discard(listener)
-
-
-class _Listener:
-    def __init__(self) -> None:
-        self._apps: dict[str, None] = {}
-        self._some = asyncio.Event()
-
-    def put(self, app: str) -> None:
-        self._apps[app] = None
-        self._some.set()
-
-    async def get(self) -> str:
-        await self._some.wait()
-        app = next(iter(self._apps))
-        del self._apps[app]
-        if not self._apps:
-            self._some.clear()
-        return app
+    def changes(self) -> AsyncIterator[str]:
+        """The apps of which something changed, from now on."""
+        return self._changes.read()
 
 
 def _ran_s(container: Container) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from leeward.engines.local.container import Container
 from leeward.model.app import Health
 from leeward.model.runtime import InstanceState
+from leeward.plan.exits import why
 
 WORKER_READY_S = 2.0
 # More failures than make it unhealthy; then it is started anew.
@@ -13,7 +14,6 @@ RESTART_AFTER = 3
 # While nothing listens yet, asking costs one refused packet: look often, so that a fast start is seen at once.
 _EAGER_S = 0.1
 _EAGER_FOR_S = 20.0
-_AT_ONCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,9 @@ def restarted(verdict: Verdict) -> Verdict:
 
 def exited(container: Container, *, code: int, oom: bool, ran_s: float, lines: Sequence[str]) -> Verdict:
     """The verdict after its process ended by itself."""
-    reason, hint = _why(container, code, oom, ran_s, [line.strip() for line in lines if line.strip()])
+    reason, hint = why(
+        container.app, container.process, container.memory_mib, code=code, oom=oom, ran_s=ran_s, lines=lines
+    )
     return Verdict(InstanceState.CRASHED, reason=reason, hint=hint)
 
 
@@ -97,30 +99,3 @@ def next_check_s(verdict: Verdict, outcome: Outcome | None, health: Health, age_
     if outcome is not None and outcome.silent and age_s < _EAGER_FOR_S:
         return min(_EAGER_S, health.rollout_interval)
     return health.rollout_interval
-
-
-def _why(container: Container, code: int, oom: bool, ran_s: float, lines: list[str]) -> tuple[str, str]:
-    last = f": '{_short(lines[-1])}'" if lines else ""
-    logs = f"see `lee logs {container.app}`"
-    shown = f"it printed last: {' / '.join(_short(line) for line in lines[-3:])}; {logs}" if lines else logs
-    if oom:
-        return (
-            f"was killed for using more than {container.memory_mib} MiB of memory",
-            f"choose a larger size for '{container.process}', or use less memory",
-        )
-    if code == 127:
-        return f"its command was not found{last}", f"check the command of '{container.process}'; {logs}"
-    if code == 126:
-        return f"its command could not be executed{last}", "check that the file is executable and made for this machine"
-    # No seconds in the sentence: the same failure must read the same each time.
-    verb = "exits at once" if ran_s < _AT_ONCE_S else "exited"
-    if code == 0:
-        return f"{verb} with code 0{last}", f"a process must go on running; {shown}"
-    if code > 128:
-        signal = {134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}.get(code, f"signal {code - 128}")
-        return f"was ended by {signal} (code {code}){last}", shown
-    return f"{verb} with code {code}{last}", shown
-
-
-def _short(line: str) -> str:
-    return line if len(line) <= 160 else f"{line[:159]}…"

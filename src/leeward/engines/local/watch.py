@@ -16,11 +16,11 @@ from leeward.engines.local.container import GRACE_S, HOME, INSTANCE, Container
 from leeward.engines.local.dockerd import Dockerd
 from leeward.engines.local.follow import Follower
 from leeward.engines.local.listeners import Listener, listeners, nobody_answers
-from leeward.engines.local.loop import Tasks
 from leeward.engines.local.network import aliases, another, names_name
 from leeward.engines.local.probe import ask
 from leeward.engines.local.sight import Sight
 from leeward.engines.local.verdict import Outcome, Verdict
+from leeward.engines.loop import Tasks
 from leeward.errors import Conflict, LeewardError, NotFound, Unavailable
 from leeward.model.app import Health
 from leeward.model.runtime import InstanceState
