@@ -13,6 +13,7 @@ from leeward.errors import Conflict, NotFound
 from leeward.model.access import Scope, Token, User
 from leeward.model.app import AppSpec, Instances, ProcessSpec
 from leeward.model.event import Event
+from leeward.model.region import EngineKind, Profile, Region
 from leeward.model.release import (
     Deploy,
     DeployKind,
@@ -696,3 +697,26 @@ class TestChunkSampleStore(SampleStoreContract): ...
 
 
 class TestLocalNotices(NoticesContract): ...
+
+
+class TestRegions:
+    async def test_a_region_is_kept_with_its_credentials_sealed(self, stores: Stores, tmp_path: Path) -> None:
+        east = Region("east", EngineKind.KUBERNETES, Secret("the-access-file"), "admin", "10.0.0.1:5000")
+
+        await stores.regions.put(east)
+        await stores.regions.put(replace(east, profile=Profile.GKE_AUTOPILOT))
+
+        (found,) = await stores.regions.list()
+        assert found == replace(east, profile=Profile.GKE_AUTOPILOT, created_at=NOW)
+        assert found.credentials is not None and found.credentials.reveal() == "the-access-file"
+        kept = b"".join(file.read_bytes() for file in tmp_path.glob("leeward.db*"))
+        assert b"the-access-file" not in kept
+
+    async def test_a_region_that_nobody_added_is_named_with_those_that_there_are(self, stores: Stores) -> None:
+        await stores.regions.put(Region("east", EngineKind.KUBERNETES))
+
+        for question in (stores.regions.get("west"), stores.regions.delete("west")):
+            with pytest.raises(NotFound, match="there is no region 'west', but local, east"):
+                await question
+        await stores.regions.delete("east")
+        assert await stores.regions.list() == []

@@ -12,11 +12,14 @@ from pathlib import Path
 
 from argon2 import PasswordHasher
 
+from leeward.engines.regional import RegionalEngine
 from leeward.errors import Unavailable
+from leeward.fakes.cluster import FakeCluster
 from leeward.fakes.edge import FakeEdge
 from leeward.fakes.engine import FakeEngine
 from leeward.model.access import Caller, Scope
 from leeward.model.app import AppSpec, ProcessSpec
+from leeward.model.region import Examined
 from leeward.model.release import Deploy, DeployStatus, Release, SourceKind, SourceRef
 from leeward.model.runtime import Instance, InstanceState, Observed
 from leeward.ports import GitAnswer, Stores, Upload
@@ -105,6 +108,8 @@ class Stage:
     gits: TwinGits
     settings: Settings
     pokes: list[str]
+    found: list[Examined] = field(default_factory=list)
+    """What is wrong with every cluster."""
 
     async def live(self, name: str, spec: AppSpec | None = None, **processes: str | None) -> int:
         """Do what the loops do: make the newest deploy of an app live with a new release."""
@@ -186,5 +191,7 @@ async def reopened(home: Path) -> AsyncIterator[Stage]:
             stores.notices.publish(topic)
 
         cheap = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-        services = Services(stores, engine, FakeEdge(), settings, clock, poke, uploads, gits, hasher=cheap)
-        yield Stage(services, stores, clock, engine, uploads, gits, settings, pokes)
+        found: list[Examined] = []
+        places = RegionalEngine(engine, stores.regions.list, lambda region: FakeCluster(clock, found=found))
+        services = Services(stores, engine, places, FakeEdge(), settings, clock, poke, uploads, gits, hasher=cheap)
+        yield Stage(services, stores, clock, engine, uploads, gits, settings, pokes, found)

@@ -175,3 +175,31 @@ async def test_a_wrong_token_exits_2(served: Served, monkeypatch: pytest.MonkeyP
     code, answer = await served.lee("apps", "list")
 
     assert (code, answer["error"]["code"]) == (2, "wrong-token")
+
+
+async def test_a_cluster_is_added_with_the_files_that_its_own_file_names(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_bytes(b"the authority")
+    file = tmp_path / "cluster.yaml"
+    file.write_text("clusters: [{name: east, cluster: {server: https://east, certificate-authority: ca.crt}}]\n")
+
+    code, made = await served.lee("regions", "add", "east", "--kubeconfig", str(file), "--registry", "10.0.0.1:5000")
+
+    assert (code, made["name"], made["engine"]) == (0, "east", "kubernetes")
+    (region,) = await served.stage.stores.regions.list()
+    assert region.credentials is not None
+    assert "certificate-authority-data: dGhlIGF1dGhvcml0eQ==" in region.credentials.reveal()
+    assert [one["name"] for one in (await served.lee("regions", "list"))[1]] == ["local", "east"]
+    assert await served.lee("doctor", "--region", "east") == (0, [])
+    assert (await served.lee("regions", "remove", "east"))[0] == 0
+
+
+async def test_a_file_for_a_cluster_that_is_none_is_refused(served: Served, tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+
+    code, answer = await served.lee("regions", "add", "east", "--kubeconfig", str(file))
+    assert code == 2 and f"'{file}' cannot be read" in answer["error"]["message"]
+    file.write_text("- just\n- a list\n")
+    code, answer = await served.lee("regions", "add", "east", "--kubeconfig", str(file))
+    assert code == 2 and "is no file for a cluster" in answer["error"]["message"]
+    code, answer = await served.lee("doctor", "--region", "west")
+    assert code == 2 and "there is no region 'west'" in answer["error"]["message"]

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from leeward.model.access import Scope
+from leeward.model.region import EngineKind, Profile
 from leeward.model.release import SourceKind, SourceRef
 
 Line = Annotated[str, Field(max_length=500)]
@@ -104,6 +105,17 @@ class NewDomain(Body):
     """A host name: `api.example.com` or `*.example.com`."""
 
     host: Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class NewRegion(Body):
+    """A cluster where apps may run: the text of its access file, and which entry of it (else the one in use)."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    engine: EngineKind = EngineKind.KUBERNETES
+    credentials: Annotated[str, Field(max_length=256 * 1024)] = ""
+    context: Annotated[str, Field(max_length=253)] = ""
+    registry: Annotated[str, Field(max_length=253)] = ""
+    profile: Profile = Profile.PLAIN
 
 
 class ExecBody(Body):

@@ -22,6 +22,7 @@ GROUPS: dict[str, str] = {
     "env": "List and change the variables of an app.",
     "domains": "List, add and remove the domains of an app.",
     "tokens": "List, create and revoke API tokens.",
+    "regions": "List, add and remove the clusters where apps may run.",
     "cache": "Empty what the edge keeps of an app.",
 }
 
@@ -56,12 +57,18 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command("domains list", "domains:list_domains", "List the domains of an app."),
         Command("domains add", "domains:add", "Add a domain to an app."),
         Command("domains remove", "domains:remove", "Remove a domain from an app."),
+        Command("render", "regions:render", "Show the objects that an app is in its region."),
         Command("cache purge", "cache:purge", "Empty what the edge keeps of an app."),
     ),
     "Look": (
         Command("logs", "logs:logs", "Show what an app or a build printed."),
         Command("metrics", "metrics:metrics", "Show CPU, memory and requests of an app."),
         Command("events", "events:events", "List what happened."),
+    ),
+    "Regions": (
+        Command("regions list", "regions:list_regions", "List the regions."),
+        Command("regions add", "regions:add", "Add a cluster where apps may run."),
+        Command("regions remove", "regions:remove", "Forget a region where nothing runs."),
     ),
     "Access": (
         Command("login", "access:login", "Sign in to a platform."),

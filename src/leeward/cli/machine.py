@@ -44,22 +44,38 @@ def down(
     return 0
 
 
-def doctor(*, as_json: Json = False) -> int:
-    """Look for what is wrong on this machine, and say what to do.
+def doctor(
+    *,
+    region: Annotated[str, Parameter(help="Examine this region instead of this machine.")] = "",
+    as_json: Json = False,
+) -> int:
+    """Look for what is wrong on this machine or in a region, and say what to do.
 
     Exit code 1 when something is.
     """
-    from leeward import daemon, settings
-
-    found = daemon.machine_doctor(settings.load())
+    found = _in_region(region) if region else _on_this_machine()
     if as_json:
-        output.as_json([finding.as_dict() for finding in found])
+        output.as_json(found)
     else:
         for finding in found:
-            output.answer(f"{'ok ' if finding.ok else 'BAD'}  {finding.name}: {finding.text}")
-            if not finding.ok and finding.hint:
-                output.answer(f"       hint: {finding.hint}")
-    return 0 if all(finding.ok for finding in found) else 1
+            mark = "ok " if finding["ok"] else "BAD" if finding.get("needed", True) else "-- "
+            output.answer(f"{mark}  {finding['name']}: {finding['text']}")
+            if not finding["ok"] and finding["hint"]:
+                output.answer(f"       hint: {finding['hint']}")
+    return 0 if all(finding["ok"] or not finding.get("needed", True) for finding in found) else 1
+
+
+def _on_this_machine() -> list[dict[str, Any]]:
+    from leeward import daemon, settings
+
+    return [finding.as_dict() for finding in daemon.machine_doctor(settings.load())]
+
+
+def _in_region(region: str) -> list[dict[str, Any]]:
+    from leeward.cli.client import Platform, path
+
+    with Platform.connect() as platform:
+        return list(platform.items(path("regions", region, "doctor")))
 
 
 def status(*, as_json: Json = False) -> int:

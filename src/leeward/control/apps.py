@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from leeward.errors import LeewardError, NotFound, RolloutFailed, Unavailable
 from leeward.model.event import Event
+from leeward.model.region import LOCAL
 from leeward.model.release import Release
 from leeward.model.route import Route
 from leeward.model.runtime import InstanceState, Observed, Workload
@@ -169,7 +170,8 @@ class Apps:
             keep = frozenset({app.generation}) if live is not None else frozenset()
             wants += [(want, keep) for want in workloads(app, candidate.release, candidate.generation, routed, counts)]
         for want, keep in wants:
-            if want.instances and not any(i.generation == want.generation for i in seen.of(want.process)):
+            here = want.region == LOCAL
+            if here and want.instances and not any(i.generation == want.generation for i in seen.of(want.process)):
                 # After a restore, or somebody's `docker image prune`, the engine has to be given the image again.
                 try:
                     await self._registry.ensure(want.image)

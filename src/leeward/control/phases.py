@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from leeward.control.rollout import Rollout, Save
-from leeward.errors import FetchFailed, Invalid, PlanFailed
+from leeward.errors import FetchFailed, Invalid, NotFound, PlanFailed
 from leeward.model.app import AppSpec, Strategy
 from leeward.model.build import BuildPlan
 from leeward.model.parse import manifest, names
+from leeward.model.region import LOCAL
 from leeward.model.release import Deploy, Phase, Release, SourceKind
 from leeward.model.runtime import LogLine
 from leeward.model.secret import revealed
@@ -118,6 +119,7 @@ class Phases:
             say(f"plan: {diagnostic.level}: {diagnostic.text}{f' ({diagnostic.fix})' if diagnostic.fix else ''}")
         full = complete(spec, plan.processes, plan.health_path)
         await self._refuse_taken(deploy.app, full.domains)
+        await self._refuse_unknown(full.region)
         carry = {
             **deploy.carry,
             "spec": full.model_dump_json(),
@@ -137,6 +139,14 @@ class Phases:
         problem = refused(app, hosts, self._domain, [other async for other in every_app(self._stores.apps)])
         if problem is not None:
             raise PlanFailed(problem.message, hint=problem.hint, code=problem.code)
+
+    async def _refuse_unknown(self, region: str) -> None:
+        """An app runs only in a region that there is. Raises PlanFailed."""
+        if region != LOCAL:
+            try:
+                await self._stores.regions.get(region)
+            except NotFound as error:
+                raise PlanFailed(f"region: {error.message}", hint=error.hint, code=error.code) from error
 
     async def _planned(self, deploy: Deploy) -> tuple[AppSpec, BuildPlan]:
         app = await self._stores.apps.get(deploy.app)

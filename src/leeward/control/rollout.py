@@ -9,6 +9,7 @@ from leeward.control.apps import Apps, Candidate
 from leeward.control.loop import pause
 from leeward.control.receipts import Receipts
 from leeward.errors import Conflict, NotFound, RolloutFailed
+from leeward.model.region import LOCAL
 from leeward.model.release import Deploy, DeployKind, Phase, Release
 from leeward.model.wish import App
 from leeward.plan.deploy import Hopeless, Proven, verdict
@@ -49,7 +50,8 @@ class Rollout:
             raise Conflict(f"app '{app.name}' is being deleted")
         release = await self._release(deploy, app)
         live = await self._apps.release(app.name, app.live) if app.live is not None else None
-        await self._registry.ensure(release.image)
+        if release.spec.region == LOCAL:
+            await self._registry.ensure(release.image)
         in_place = live is not None and deploy.kind is not DeployKind.RESTART and same_instances(live, release)
         if app.live == release.number and str(app.generation) == deploy.carry.get("generation"):
             # An earlier control plane moved the traffic and ended before it could say so.

@@ -23,8 +23,10 @@ from leeward.control.samples import Samples
 from leeward.control.scale import Autoscaler
 from leeward.daemon.clock import SystemClock
 from leeward.daemon.lines import Lines
+from leeward.daemon.regions import ENGINES
 from leeward.edges.embedded.agent import EmbeddedEdge
 from leeward.engines.local.engine import LocalEngine
+from leeward.engines.regional import RegionalEngine
 from leeward.errors import LeewardError
 from leeward.model.release import SourceKind
 from leeward.ports import Source, Stores
@@ -69,7 +71,10 @@ class Plane:
     def __init__(self, settings: Settings, clock: SystemClock, stores: Stores) -> None:
         self.settings = settings
         self.stores = stores
-        self.engine = LocalEngine(settings, stores.logs, clock)
+        local = LocalEngine(settings, stores.logs, clock)
+        self.engine = RegionalEngine(
+            local, stores.regions.list, lambda region: ENGINES[region.engine](settings, stores.logs, clock, region)
+        )
         self.edge = EmbeddedEdge(settings, clock)
         self.registry = OciRegistry(settings)
         self.lines = Lines(stores.logs)
@@ -97,7 +102,9 @@ class Plane:
         self.collector = Collector(
             stores, self.registry, settings.keep_releases, settings.logs_mib * MIB, self._sweep_sources, images
         )
-        self.services = Services(stores, self.engine, self.edge, settings, clock, self.poke, uploads, gits, seen)
+        self.services = Services(
+            stores, self.engine, self.engine, self.edge, settings, clock, self.poke, uploads, gits, seen
+        )
         self.loops = {
             "deploys": Loop("deploys", self.deploys.tick, 1.0),
             "apps": Loop("apps", self.apps.tick, 1.0),
@@ -105,6 +112,7 @@ class Plane:
             "samples": Loop("samples", self.samples.tick, 10.0),
             "scale": Loop("scale", self.scaler.tick, 15.0),
             "collect": Loop("collect", self._collect, 600.0),
+            "regions": Loop("regions", self.engine.refresh, 15.0),
             "edge": Loop("edge", self._sync_edge, 60.0),
         }
 

@@ -191,12 +191,12 @@ class RegionalEngine:
             found += [each for each in engine.render((want,)) if each not in found]
         return found
 
-    async def examine(self, region: str) -> Sequence[Examined]:
-        """What is right and wrong with a region. Raises NotFound."""
-        engine = self._engine(region)
-        if not isinstance(engine, Examines):
+    async def examine(self, region: Region) -> Sequence[Examined]:
+        """What is right and wrong with a region, whether or not it was added. Raises Invalid for unreadable ones."""
+        if region.name == LOCAL:
             return (Examined("engine", True, "instances are containers of this machine; see `lee doctor`"),)
-        return await engine.examine()
+        engine = self._engines[region.name] if self._known.get(region.name) == region else self._make(region)
+        return await engine.examine() if isinstance(engine, Examines) else ()
 
     def _engine(self, region: str) -> Engine:
         engine = self._engines.get(region)

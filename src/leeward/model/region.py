@@ -27,11 +27,11 @@ class Profile(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """One engine somewhere. `kubeconfig` is the text of the file, `context` one of its contexts."""
+    """One engine somewhere. `credentials` is the text of its access file, `context` an entry of it."""
 
     name: str
     engine: EngineKind
-    kubeconfig: Secret | None = None
+    credentials: Secret | None = None
     context: str = ""
     registry: str = ""
     """`host:port` by which its nodes reach the platform's registry; '' when they call it as the platform does."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from leeward.model.app import AppSpec
 from leeward.model.build import BuildPlan
-from leeward.model.region import Examined
+from leeward.model.region import Examined, Region
 from leeward.model.release import SourceRef
 from leeward.model.route import Certificate, Route, Traffic
 from leeward.model.runtime import Observed, Usage, Workload
@@ -208,6 +208,22 @@ class Examines(Protocol):
 
     async def examine(self) -> Sequence[Examined]:
         """Each thing that was looked at. Never raises for a region that is wrong: that is its answer."""
+        ...
+
+
+class Places(Protocol):
+    """All regions together, as something that follows wishes and can be asked."""
+
+    async def refresh(self) -> None:
+        """Start the engines of new and changed regions, stop those of removed ones. Repeatable."""
+        ...
+
+    async def examine(self, region: Region) -> Sequence[Examined]:
+        """What is right and wrong with a region, whether or not it was added."""
+        ...
+
+    def render(self, wants: Iterable[Workload]) -> Sequence[Mapping[str, Any]]:
+        """The objects that workloads are in their region. Raises Invalid where the engine has no objects."""
         ...
 
 

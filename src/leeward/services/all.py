@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from argon2 import PasswordHasher
 
-from leeward.ports import Clock, Edge, Engine, Gits, Stores, Uploads
+from leeward.ports import Clock, Edge, Engine, Gits, Places, Stores, Uploads
 from leeward.services.access import Access
 from leeward.services.apps import Apps
 from leeward.services.context import Context, Poke
@@ -16,6 +16,7 @@ from leeward.services.hooks import Hooks
 from leeward.services.logs import Logs
 from leeward.services.metrics import Metrics
 from leeward.services.platform import Platform
+from leeward.services.regions import Regions
 from leeward.services.seen import Seen
 from leeward.services.sources import Sources
 from leeward.settings import Settings
@@ -27,6 +28,7 @@ class Services:
 
     stores: Stores
     engine: Engine
+    places: Places
     edge: Edge
     settings: Settings
     clock: Clock
@@ -46,12 +48,14 @@ class Services:
     metrics: Metrics = field(init=False)
     events: Events = field(init=False)
     platform: Platform = field(init=False)
+    regions: Regions = field(init=False)
     sources: Sources = field(init=False)
 
     def __post_init__(self) -> None:
         context = Context(
             self.stores,
             self.engine,
+            self.places,
             self.edge,
             self.settings,
             self.clock,
@@ -72,6 +76,7 @@ class Services:
             "metrics": Metrics(context),
             "events": Events(context),
             "platform": Platform(context),
+            "regions": Regions(context),
             "sources": Sources(context, deploys),
         }
         for name, service in made.items():

@@ -7,7 +7,7 @@ from leeward.errors import Conflict, Forbidden
 from leeward.model.access import Caller, Scope
 from leeward.model.event import Event
 from leeward.model.wish import App
-from leeward.ports import Clock, Edge, Engine, Gits, Stores, Uploads
+from leeward.ports import Clock, Edge, Engine, Gits, Places, Stores, Uploads
 from leeward.services.ids import Ids
 from leeward.services.seen import Seen
 from leeward.settings import Settings
@@ -22,6 +22,7 @@ class Context:
 
     stores: Stores
     engine: Engine
+    places: Places
     edge: Edge
     settings: Settings
     clock: Clock

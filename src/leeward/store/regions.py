@@ -35,13 +35,13 @@ class SqlRegionStore:
         }
         async with self._database.write() as connection:
             sealed = None
-            if region.kubeconfig is not None:
+            if region.credentials is not None:
                 key = await self._vault.data_key(connection, PLATFORM, self._clock.now().timestamp())
-                sealed = self._vault.seal(key, _place(region.name), region.kubeconfig.reveal())
-            change = update(regions).where(regions.c.name == region.name).values(**values, kubeconfig=sealed)
+                sealed = self._vault.seal(key, _place(region.name), region.credentials.reveal())
+            change = update(regions).where(regions.c.name == region.name).values(**values, credentials=sealed)
             if (await connection.execute(change)).rowcount == 0:
                 made = seconds(region.created_at or self._clock.now())
-                row = insert(regions).values(name=region.name, **values, kubeconfig=sealed, created_at=made)
+                row = insert(regions).values(name=region.name, **values, credentials=sealed, created_at=made)
                 await connection.execute(row)
 
     async def get(self, name: str) -> Region:
@@ -65,11 +65,11 @@ class SqlRegionStore:
             raise no_region(name, [region.name for region in await self.list()])
 
     def _region(self, row: Any) -> Region:
-        sealed = row.kubeconfig
+        sealed = row.credentials
         return Region(
             name=row.name,
             engine=EngineKind(row.engine),
-            kubeconfig=None if sealed is None else Secret(self._vault.open(_place(row.name), sealed)),
+            credentials=None if sealed is None else Secret(self._vault.open(_place(row.name), sealed)),
             context=row.context,
             registry=row.registry,
             profile=Profile(row.profile),
@@ -84,4 +84,4 @@ def no_region(name: str, known: "Sequence[str] | dict[str, Region]") -> NotFound
 
 
 def _place(name: str) -> tuple[str, ...]:
-    return ("region", name, "kubeconfig")
+    return ("region", name, "credentials")

@@ -193,7 +193,7 @@ regions = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("engine", Text, nullable=False),
-    Column("kubeconfig", Text),
+    Column("credentials", Text),
     Column("context", Text, nullable=False),
     Column("registry", Text, nullable=False),
     Column("profile", Text, nullable=False),

@@ -11,6 +11,7 @@ from leeward.api.routes import (
     logs,
     metrics,
     platform,
+    regions,
     sources,
 )
 
@@ -25,5 +26,6 @@ ROUTERS = (
     metrics.router,
     events.router,
     sources.router,
+    regions.router,
     hooks.router,
 )

@@ -14,7 +14,7 @@ def upgrade() -> None:
         "regions",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("engine", sa.Text(), nullable=False),
-        sa.Column("kubeconfig", sa.Text(), nullable=True),
+        sa.Column("credentials", sa.Text(), nullable=True),
         sa.Column("context", sa.Text(), nullable=False),
         sa.Column("registry", sa.Text(), nullable=False),
         sa.Column("profile", sa.Text(), nullable=False),

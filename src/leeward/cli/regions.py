@@ -1,0 +1,110 @@
+"""List, add and remove the regions, and show what an app is there."""
+
+import base64
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from leeward.cli import output
+from leeward.cli.flags import App, Json
+
+Name = Annotated[str, Parameter(help="Name of the region.")]
+# Fields of the file that name another file, and the field that holds its content.
+_FILES = {
+    "certificate-authority": "certificate-authority-data",
+    "client-certificate": "client-certificate-data",
+    "client-key": "client-key-data",
+}
+
+
+def list_regions(*, as_json: Json = False) -> int:
+    """List the regions: this machine, and the clusters that were added."""
+    from leeward.cli.client import Platform, path
+
+    with Platform.connect() as platform:
+        found = platform.items(path("regions"))
+    if as_json:
+        return output.as_json(found)
+    rows = [(r["name"], r["engine"], r.get("context"), r.get("profile"), len(r.get("apps") or ())) for r in found]
+    return output.table(("REGION", "ENGINE", "CONTEXT", "PROFILE", "APPS"), rows, "no regions")
+
+
+def add(
+    name: Name,
+    /,
+    *,
+    engine: Annotated[str, Parameter(help="What runs apps there.")] = "kubernetes",
+    kubeconfig: Annotated[Path | None, Parameter(help="The cluster's file; its certificates are sent along.")] = None,
+    context: Annotated[str, Parameter(help="The context in it; else the current one.")] = "",
+    registry: Annotated[str, Parameter(help="host:port by which its nodes reach the platform's registry.")] = "",
+    profile: Annotated[str, Parameter(help="plain, gke-standard or gke-autopilot.")] = "plain",
+    as_json: Json = False,
+) -> int:
+    """Add a cluster, or give a known one new credentials.
+
+    It is examined first: what is wrong with it is said, and nothing changes.
+    """
+    from leeward.cli.client import Platform, path
+
+    body = {"name": name, "engine": engine, "context": context, "registry": registry, "profile": profile}
+    if kubeconfig is not None:
+        body["credentials"] = _whole(kubeconfig)
+    with Platform.connect() as platform:
+        made = platform.post(path("regions"), body)
+    if as_json:
+        return output.as_json(made)
+    output.answer(f"region {name} is there: write 'region: {name}' into leeward.yaml")
+    return 0
+
+
+def remove(name: Name, /, *, as_json: Json = False) -> int:
+    """Forget a region where nothing runs."""
+    from leeward.cli.client import Platform, path
+
+    with Platform.connect() as platform:
+        platform.delete(path("regions", name))
+    if as_json:
+        return output.as_json({"region": name, "removed": True})
+    output.answer(f"region {name} is forgotten")
+    return 0
+
+
+def render(app: App, /, *, as_json: Json = False) -> int:
+    """Show the objects that an app is in its region; secrets are stars."""
+    import yaml
+
+    from leeward.cli.client import Platform, path
+
+    with Platform.connect() as platform:
+        found = platform.get(path("apps", app, "render"))
+    if as_json:
+        return output.as_json(found)
+    output.answer("---\n".join(yaml.safe_dump(one, sort_keys=False) for one in found).rstrip())
+    return 0
+
+
+def _whole(file: Path) -> str:
+    """The file's text with the content of the files that it names. Raises Invalid."""
+    import yaml
+
+    from leeward.errors import Invalid
+
+    try:
+        value = yaml.safe_load(file.read_text())
+        for entry in [*(value.get("clusters") or ()), *(value.get("users") or ())]:
+            held = entry.get("cluster") or entry.get("user") or {}
+            for name, content in _FILES.items():
+                if name in held:
+                    held[content] = base64.b64encode(_beside(file, held.pop(name))).decode()
+    except OSError as error:
+        raise Invalid(
+            f"'{error.filename}' cannot be read: {str(error.strerror).lower()}", hint="name the cluster's file"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError) as error:
+        raise Invalid(f"'{file}' is no file for a cluster", hint="`kubectl config view --raw` prints one") from error
+    return yaml.safe_dump(value)
+
+
+def _beside(file: Path, named: Any) -> bytes:
+    return (file.parent / str(named)).read_bytes()
