@@ -50,12 +50,14 @@ class Stage:
     apps: Apps = None  # type: ignore[assignment]
     deploys: Deploys = None  # type: ignore[assignment]
     collector: Collector = None  # type: ignore[assignment]
+    receipts: Receipts = None  # type: ignore[assignment]
 
     def again(self) -> "Stage":
         """A new control plane on the same world."""
         fresh = replace(self)
         fresh.apps = Apps(self.stores, self.engine, self.edge, self.registry, "lee.localhost")
-        receipts = Receipts(self.edge, ("127.0.0.1", 9), "lee.localhost", after_s=0.0)
+        receipts = Receipts(self.edge, self.stores.deploys, ("127.0.0.1", 9), "lee.localhost", after_s=0.0)
+        fresh.receipts = receipts
         rollout = Rollout(self.stores, self.engine, self.registry, fresh.apps, receipts)
         images = asyncio.Lock()
         sources = dict.fromkeys((SourceKind.GIT, SourceKind.UPLOAD, SourceKind.PUSH), self.source)

@@ -372,3 +372,22 @@ async def test_a_manifest_cannot_take_the_domain_of_another_app(plane: Stage) ->
         done = await plane.finish(await plane.wish(tree={"leeward.yaml": text}))
         assert done.error is not None and done.error["code"] == "taken"
         assert owner in done.error["message"]
+
+
+async def test_a_stream_that_is_cut_in_the_drain_comes_into_the_receipt(plane: Stage) -> None:
+    await plane.live()
+    (old,) = plane.edge.routes["shop"].peers
+    plane.edge.open_stream("shop", old)
+    plane.edge.open_stream("shop", old)
+    done = await plane.live(extra="2")
+    assert done.receipt is not None and (done.receipt.sockets_kept, done.receipt.sockets_dropped) == (2, 0)
+
+    plane.edge.end_stream("shop", old)
+    await plane.receipts.tick()
+    waiting = (await plane.stores.deploys.get(done.id)).receipt
+    plane.edge.end_stream("shop", old, dropped=True)
+    await plane.receipts.tick()
+
+    settled = (await plane.stores.deploys.get(done.id)).receipt
+    assert waiting == done.receipt
+    assert settled is not None and (settled.sockets_kept, settled.sockets_dropped) == (1, 1)

@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leeward.model.app import AppSpec, Health, Instances, ProcessSpec
-from leeward.model.release import DeployKind, Phase, Release
+from leeward.model.release import DeployKind, Phase, Receipt, Release
 from leeward.model.route import BOUNDS_MS, Traffic
 from leeward.model.runtime import Instance, InstanceState, Observed, Workload
 from leeward.model.sizes import Size
 from leeward.model.wish import App
 from leeward.plan.deploy import Hopeless, Proven, Waiting, remaining, verdict
-from leeward.plan.receipt import quantile, receipt
+from leeward.plan.receipt import quantile, receipt, settled
 from leeward.plan.scale import QUIET_S, wished
 from leeward.plan.workload import same_instances, workloads
 
@@ -96,6 +96,17 @@ def test_a_receipt_counts_what_came_between_two_looks() -> None:
 
 def test_a_restarted_edge_counts_from_nothing() -> None:
     assert receipt(Traffic("shop", 900, 5), Traffic("shop", 10, 1), frozenset()).requests == 10
+
+
+def test_a_receipt_is_settled_when_no_stream_is_open_on_the_old_instances() -> None:
+    told = Receipt(requests=9, sockets_kept=3)
+    before, old = Traffic("shop", dropped=4), frozenset({"10.0.0.1:8080"})
+    streaming = Traffic("shop", streams=(("10.0.0.1:8080", 1), ("10.0.0.2:8080", 5)), dropped=4)
+    gone = Traffic("shop", streams=(("10.0.0.2:8080", 5),), dropped=5)
+
+    assert settled(told, before, streaming, old, over=False) is None
+    assert settled(told, before, streaming, old, over=True) == told
+    assert settled(told, before, gone, old, over=False) == Receipt(requests=9, sockets_kept=2, sockets_dropped=1)
 
 
 @given(counts=st.lists(st.integers(0, 50), min_size=1, max_size=64), q=st.floats(0.01, 1))

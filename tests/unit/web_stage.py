@@ -188,7 +188,7 @@ async def deployed(
     )
     await st.stores.deploys.save(done, "loop")
     if receipt is not None:
-        await st.stores.deploys.set_receipt(deploy.id, done)
+        await st.stores.deploys.set_receipt(deploy.id, receipt)
     said = "is live" if status is DeployStatus.LIVE else status.value
     if status.final:
         text = f"{kind} deploy of '{app}' {said}"

@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 
 from leeward.control.loop import pause
-from leeward.errors import Unavailable
+from leeward.errors import NotFound, Unavailable
 from leeward.model.release import Receipt, Release
 from leeward.model.route import Traffic
-from leeward.plan.receipt import receipt
+from leeward.plan.receipt import receipt, settled
 from leeward.plan.release import WEB
-from leeward.ports import Edge
+from leeward.ports import DeployStore, Edge
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +24,32 @@ PROBE_S = 0.05
 AFTER_S = 0.1
 
 
-class Receipts:
-    """Takes the receipt of a rollout: looks at the edge's counters before and after, with a probe in between."""
+# The old instances end within the drain and these seconds, whatever they do.
+GONE_S = 15.0
 
-    def __init__(self, edge: Edge, address: tuple[str, int], domain: str, after_s: float = AFTER_S) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The receipt of a switch, the counters before it, and the instances that traffic left."""
+
+    receipt: Receipt
+    before: Traffic
+    left: frozenset[str]
+
+
+class Receipts:
+    """Takes the receipt of a rollout: looks at the edge's counters before and after, with a probe in between.
+
+    Streams may stay open on the old instances until their drain ends: `tick` puts their end into the receipt. A
+    control plane that is stopped meanwhile leaves the receipt as it was told at the switch.
+    """
+
+    def __init__(
+        self, edge: Edge, deploys: DeployStore, address: tuple[str, int], domain: str, after_s: float = AFTER_S
+    ) -> None:
         self._edge = edge
+        self._deploys = deploys
+        self._followed: dict[str, tuple[str, Counted, float]] = {}
         self._address = address
         self._domain = domain
         self._after_s = after_s
@@ -36,7 +59,7 @@ class Receipts:
         self._tls.verify_mode = ssl.CERT_NONE
 
     @contextlib.asynccontextmanager
-    async def count(self, app: str, release: Release) -> AsyncIterator[Callable[[], Awaitable[Receipt | None]]]:
+    async def count(self, app: str, release: Release) -> AsyncIterator[Callable[[], Awaitable[Counted | None]]]:
         """Count from here until the yielded function is called; a probe runs while a web process is served."""
         before = await self._look(app)
         peers_before = await self._peers(app)
@@ -44,7 +67,7 @@ class Receipts:
         stop = asyncio.Event()
         probe = asyncio.create_task(self._probe(app, web.health.path, stop)) if web else None
 
-        async def done() -> Receipt | None:
+        async def done() -> Counted | None:
             if probe is not None:
                 await pause(stop, self._after_s)
             stop.set()
@@ -53,7 +76,8 @@ class Receipts:
             after = await self._look(app)
             if before is None or after is None:
                 return None
-            return receipt(before, after, peers_before - await self._peers(app))
+            left = peers_before - await self._peers(app)
+            return Counted(receipt(before, after, left), before, left)
 
         try:
             yield done
@@ -63,6 +87,26 @@ class Receipts:
                 probe.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await probe
+
+    def follow(self, deploy: str, app: str, counted: Counted, drain_s: float) -> None:
+        """Look on until the streams on the old instances have ended."""
+        if counted.receipt.sockets_kept:
+            self._followed[deploy] = (app, counted, time.monotonic() + drain_s + GONE_S)
+
+    async def tick(self) -> None:
+        """Write the receipts of deploys whose old instances have gone."""
+        if not self._followed:
+            return
+        traffic = await self._edge.traffic()
+        for deploy, (app, counted, until) in list(self._followed.items()):
+            later = traffic.get(app, Traffic(app))
+            found = settled(counted.receipt, counted.before, later, counted.left, time.monotonic() > until)
+            if found is None:
+                continue
+            del self._followed[deploy]
+            if found != counted.receipt:
+                with contextlib.suppress(NotFound):
+                    await self._deploys.set_receipt(deploy, found)
 
     async def _look(self, app: str) -> Traffic | None:
         try:

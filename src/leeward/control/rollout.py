@@ -13,7 +13,7 @@ from leeward.model.region import LOCAL
 from leeward.model.release import Deploy, DeployKind, Phase, Release
 from leeward.model.wish import App
 from leeward.plan.deploy import Hopeless, Proven, verdict
-from leeward.plan.release import overrides_of, renewed, wished_env
+from leeward.plan.release import WEB, overrides_of, renewed, wished_env
 from leeward.plan.workload import same_instances, workload, workloads
 from leeward.ports import Engine, Registry, Say, Stores
 
@@ -72,9 +72,11 @@ class Rollout:
             self._apps.withdraw(app.name)
             await self._apps.settle(app.name)
             self._apps.changed(app.name)
-            receipt = await counted()
+            count = await counted()
         say(f"{release.version} is live")
-        return replace(deploy, receipt=receipt)
+        if count is not None and live is not None and (web := live.spec.processes.get(WEB)):
+            self._receipts.follow(deploy.id, app.name, count, web.health.drain)
+        return replace(deploy, receipt=count.receipt if count else None)
 
     async def recall(self, deploys: Sequence[Deploy]) -> None:
         """After a restart: keep what was already started for these deploys."""

@@ -81,7 +81,7 @@ class Plane:
         seen = Seen()
         gits = GitHttp(settings)
         self.apps = Apps(stores, self.engine, self.edge, self.registry, settings.domain, seen.put, self._forget_sources)
-        receipts = Receipts(self.edge, ("127.0.0.1", settings.https_port), settings.domain)
+        receipts = Receipts(self.edge, stores.deploys, ("127.0.0.1", settings.https_port), settings.domain)
         rollout = Rollout(stores, self.engine, self.registry, self.apps, receipts)
         images = asyncio.Lock()
         uploads = UploadSource(settings)
@@ -112,6 +112,7 @@ class Plane:
             "samples": Loop("samples", self.samples.tick, 10.0),
             "scale": Loop("scale", self.scaler.tick, 15.0),
             "collect": Loop("collect", self._collect, 600.0),
+            "receipts": Loop("receipts", receipts.tick, 1.0),
             "regions": Loop("regions", self.engine.refresh, 15.0),
             "edge": Loop("edge", self._sync_edge, 60.0),
         }

@@ -21,6 +21,20 @@ def receipt(before: Traffic, after: Traffic, old_peers: frozenset[str]) -> Recei
     )
 
 
+def settled(told: Receipt, before: Traffic, later: Traffic, left: frozenset[str], over: bool) -> Receipt | None:
+    """The receipt once the instances that traffic left have gone; None while streams are open on them.
+
+    `told` is the receipt of the switch, `over` whether the drain must have ended by now.
+    """
+    open_still = sum(count for peer, count in later.streams if peer in left)
+    if open_still and not over:
+        return None
+    dropped = max(told.sockets_dropped, since(before, later).dropped)
+    return replace(
+        told, sockets_kept=max(0, told.sockets_kept - (dropped - told.sockets_dropped)), sockets_dropped=dropped
+    )
+
+
 def since(before: Traffic, after: Traffic) -> Traffic:
     """What was counted between two looks.
 

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from leeward.model.access import Token, User
 from leeward.model.event import Event
 from leeward.model.region import Region
-from leeward.model.release import Deploy, Release, Step
+from leeward.model.release import Deploy, Receipt, Release, Step
 from leeward.model.runtime import LogLine
 from leeward.model.secret import Env
 from leeward.model.wish import App
@@ -134,8 +134,8 @@ class DeployStore(Protocol):
         Conflict when it is final."""
         ...
 
-    async def set_receipt(self, id: str, deploy: Deploy) -> None:
-        """Write the receipt of a final deploy (the drain ends after it is live)."""
+    async def set_receipt(self, id: str, receipt: Receipt) -> None:
+        """Write the receipt of a final deploy (the drain ends after it is live). Raises NotFound."""
         ...
 
     async def active(self) -> Sequence[Deploy]:

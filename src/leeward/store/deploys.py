@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from leeward.errors import Conflict, NotFound
-from leeward.model.release import PHASES, Deploy, DeployStatus, Step
+from leeward.model.release import PHASES, Deploy, DeployStatus, Receipt, Step
 from leeward.ports import Clock, Notices, Page
 from leeward.store.apps import MOST, no_such_app
 from leeward.store.database import Database, to_the_end
@@ -162,12 +162,10 @@ class SqlDeployStore:
         self._publish(id)
         return wished
 
-    async def set_receipt(self, id: str, deploy: Deploy) -> None:
+    async def set_receipt(self, id: str, receipt: Receipt) -> None:
         """Write the receipt of a final deploy (the drain ends after it is live). Raises NotFound."""
-        if (
-            await self._write(update(deploys).where(deploys.c.id == id).values(receipt=receipt_text(deploy.receipt)))
-            == 0
-        ):
+        change = update(deploys).where(deploys.c.id == id).values(receipt=receipt_text(receipt))
+        if await self._write(change) == 0:
             raise _not_found(id)
         self._publish(id)
 
