@@ -20,19 +20,33 @@ def test_the_modules_are_a_layer_of_their_own_before_the_code(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("module", "auto", "why"),
+    ("module", "toolchain", "why"),
     [
-        (MODULE, False, "1.24 <- go.mod:3"),
-        ("module x\n\ngo 1.26\n", True, "1.24 <- usual version"),
-        ("module x\n\ngo 1.23\n\ntoolchain go1.27.1\n", False, "1.24 <- go.mod:3"),
+        (MODULE, "local", "1.24 <- go.mod:3"),
+        ("module x\n\ngo 1.26\n", "go1.27.4", "1.27 <- go.mod:3"),
+        ("module x\n\ngo 1.23\n\ntoolchain go1.27.1\n", "go1.27.4", "1.27 <- go.mod:5"),
+        ("module x\n\ngo 1.23\n\ntoolchain go1.24.11\n", "local", "1.24 <- go.mod:5"),
+        ("module x\n\ngo 1.23\n\ntoolchain go1.99.1\n", "local", "1.24 <- go.mod:3"),
+        ("module x\n\ngo 1.99\n", "auto", "1.24 <- usual version"),
     ],
 )
-def test_a_newer_go_is_fetched_only_when_the_module_needs_it(tmp_path: Path, module: str, auto: bool, why: str) -> None:
+def test_another_go_is_fetched_only_when_the_module_needs_it(
+    tmp_path: Path, module: str, toolchain: str, why: str
+) -> None:
     found = planned(tmp_path, {"go.mod": module, "main.go": MAIN})
 
-    assert ("GOTOOLCHAIN=auto" in found.dockerfile) == auto
-    assert ("go-toolchain" in warned(found)) == auto
+    assert f"GOTOOLCHAIN={toolchain}" in found.dockerfile
+    assert ("go-toolchain" in warned(found)) == (toolchain == "auto")
     assert decided(found, "go version") == why
+
+
+def test_an_older_go_that_is_asked_for_by_name_is_fetched_and_its_end_told_with_the_day(tmp_path: Path) -> None:
+    found = planned(tmp_path, {"go.mod": MODULE, "main.go": MAIN}, env={"PLAN_GO_VERSION": "1.22.3"})
+
+    assert "GOTOOLCHAIN=go1.22.12" in found.dockerfile
+    assert [note.text for note in found.diagnostics] == [
+        "go 1.22 gets no more fixes from its makers since 2025-02-11",
+    ]
 
 
 def test_of_several_programs_the_server_answers_and_all_are_built(tmp_path: Path) -> None:

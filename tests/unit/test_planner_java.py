@@ -60,8 +60,8 @@ def test_an_older_java_is_no_hindrance(tmp_path: Path, files: dict[str, str], pl
 
 
 def test_a_newer_java_is_refused_with_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(PlanFailed, match=r"java '25' \(pom\.xml:2\) is not available: there are 21"):
-        planned(tmp_path, {"pom.xml": pom("<java.version>25</java.version>"), "src/main/java/a/App.java": MAIN})
+    with pytest.raises(PlanFailed, match=r"java '26' \(pom\.xml:2\) is not available: there are 17, 21, 25"):
+        planned(tmp_path, {"pom.xml": pom("<java.version>26</java.version>"), "src/main/java/a/App.java": MAIN})
 
 
 def test_of_several_modules_the_one_with_a_program_is_run(tmp_path: Path) -> None:

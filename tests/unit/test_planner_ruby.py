@@ -64,8 +64,18 @@ def test_a_ruby_that_is_there_is_taken(tmp_path: Path, said: str) -> None:
 
 @pytest.mark.parametrize("said", ['ruby "3.2.2"', 'ruby "~> 3.2.0"', 'ruby ">= 3.4"', 'ruby "2.7.8"'])
 def test_another_ruby_is_refused_with_what_there_is(tmp_path: Path, said: str) -> None:
-    with pytest.raises(PlanFailed, match=r"is not available: there are 3\.3"):
+    with pytest.raises(PlanFailed, match=r"is not available: there are 3\.1, 3\.3"):
         planned(tmp_path, {"Gemfile": f"{said}\n", "app.rb": ""})
+
+
+def test_an_older_ruby_comes_with_the_packages_of_its_own_debian(tmp_path: Path) -> None:
+    files = {"Gemfile": 'ruby "3.1.2"\ngem "ruby-vips"\n', "app.rb": ""}
+
+    older, newer = planned(tmp_path / "a", files), planned(tmp_path / "b", {**files, "Gemfile": 'gem "ruby-vips"\n'})
+
+    assert "leeward-base/ruby3.1:latest" in older.bases
+    assert "install -y --no-install-recommends libvips42 " in older.dockerfile
+    assert "install -y --no-install-recommends libvips42t64 " in newer.dockerfile
 
 
 def test_a_patch_in_the_gemfile_does_not_stop_bundler(tmp_path: Path) -> None:

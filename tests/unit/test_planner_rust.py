@@ -62,8 +62,18 @@ def test_an_older_rust_that_is_asked_for_is_no_hindrance_and_a_newer_one_is(tmp_
 
     assert decided(old, "rust version") == "1.85 <- rust-toolchain.toml:2"
     assert decided(stable, "rust version") == "1.85 <- usual version"
-    with pytest.raises(PlanFailed, match=r"rust '1\.90' .* there are 1\.85"):
-        planned(tmp_path / "new", {**files, "rust-toolchain": "1.90\n"})
+    with pytest.raises(PlanFailed, match=r"rust '1\.99' .* there are 1\.85, 1\.97"):
+        planned(tmp_path / "new", {**files, "rust-toolchain": "1.99\n"})
+
+
+def test_a_newer_rust_is_compiled_and_run_on_the_coming_debian_with_a_warning(tmp_path: Path) -> None:
+    manifest = PACKAGE.replace("[package]\n", '[package]\nrust-version = "1.90"\n')
+
+    found = planned(tmp_path, {"Cargo.toml": manifest, "src/main.rs": MAIN})
+
+    assert decided(found, "rust version") == "1.97 <- Cargo.toml:2"
+    assert found.bases == ("leeward-base/debian14:latest", "leeward-base/rust1.97-build:latest")
+    assert "rust-coming" in warned(found)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,14 @@ _PHP_EXTENSIONS = (
 )
 _PHP_BUILD = ("composer", "unzip")
 _RUBY = ("libyaml-0-2", "ruby", "ruby-bundler")
+# What Debian's Erlang is linked against: a release brings the rest of it.
+_ERLANG = ("libncurses6", "libsctp1", "libstdc++6", "libsystemd0", "openssl")
+_ERLANG_BUILD = (
+    *("elixir", "erlang-dev", "erlang-mnesia", "erlang-os-mon", "erlang-runtime-tools", "erlang-src", "erlang-xmerl"),
+    "rebar3",
+)
+# The buildpacks of our own run on one pair: an interpreter that is not in the run image comes as a layer.
+_BUILDPACKS = (*_DEBIAN, *_PYTHON, "nginx-light")
 _RUBY_BUILD = ("libffi-dev", "libssl-dev", "libyaml-dev", "ruby-dev", "zlib1g-dev")
 
 
@@ -91,9 +99,9 @@ def _node(major: int, parents: list[Recipe]) -> list[Recipe]:
     ]
 
 
-def _compiled(flavour: str, *packages: str) -> Recipe:
-    """What a language needs that is compiled to a program: the program runs on `debian13`, with the same libc."""
-    return Recipe(flavour, "trixie", (*_RUN, *_DEBIAN, *_BUILD, *packages), trusts=True)
+def _compiled(flavour: str, *packages: str, suite: str = "trixie") -> Recipe:
+    """What a language needs that is compiled to a program: it runs on that suite's plain base, with the same libc."""
+    return Recipe(flavour, suite, (*_RUN, *_DEBIAN, *_BUILD, *packages), trusts=True)
 
 
 def _language(
@@ -130,11 +138,27 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe("debian13", "trixie", (*_RUN, *_DEBIAN), trusts=True),
         _compiled("go-build", "golang-go"),
         _compiled("rust-build", "cargo", "libssl-dev", "rustc"),
+        # Newer than a released Debian has it: of the coming one, and run on that.
+        Recipe("debian14", "forky", (*_RUN, *_DEBIAN), trusts=True),
+        _compiled("rust1.97-build", "cargo", "libssl-dev", "rustc", suite="forky"),
         *_php("8.2", "bookworm"),
         *_php("8.4", "trixie"),
+        *_language("ruby3.1", "bookworm", _RUBY, _RUBY_BUILD),
         *_language("ruby3.3", "trixie", _RUBY, _RUBY_BUILD),
+        *_java("17", "bookworm"),
         *_java("21", "trixie"),
+        *_java("25", "trixie"),
+        *_language("elixir1.14", "bookworm", _ERLANG, _ERLANG_BUILD),
+        *_language("elixir1.18", "trixie", _ERLANG, (*_ERLANG_BUILD, "erlang-hex")),
         Recipe("static", "bookworm", (*_RUN, "nginx-light")),
+        Recipe("buildpacks", "trixie", (*_RUN, *_BUILDPACKS), trusts=True),
+        Recipe(
+            "buildpacks-build",
+            "trixie",
+            (*_RUN, *_BUILDPACKS, *_BUILD, *_PYTHON_BUILD, "golang-go"),
+            build=True,
+            trusts=True,
+        ),
     )
 }
 

@@ -52,17 +52,24 @@ def choose(tool: Tool, demands: Sequence[Demand], remembered: Mapping[str, str])
     offer, reason = _preferred(tool, allowed, remembered.get(tool.name))
     if len(allowed) > 1 or not because:
         because.append(Evidence(reason))
-    if not offer.supported:
-        notes.append(
-            Diagnostic(
-                "warning",
-                f"{tool.name}-old",
-                f"{tool.name} {offer.name} gets no more fixes from its makers",
-                f"move to {tool.name} {tool.usual}",
-            )
-        )
+    notes += _ended(tool, offer)
     others = tuple(name for name in tool.names if name != offer.name)
     return Chosen(offer.name, Decision(f"{tool.name} version", offer.name, tuple(because), others), tuple(notes))
+
+
+def _ended(tool: Tool, offer: Offer) -> list[Diagnostic]:
+    """What to say of a version whose fixes have ended, or end soon; the day is the catalogue's."""
+    if offer.supported and not offer.ending:
+        return []
+    newest = next((each for each in reversed(tool.offers) if each.supported and not each.ending), offer)
+    better = tool.offer(tool.usual) or offer
+    target = better if better.supported and better.full > offer.full else newest
+    fix = f"move to {tool.name} {target.name}" if target is not offer else "keep an eye on its successor"
+    if offer.supported:
+        what = f"{tool.name} {offer.name} gets fixes until {offer.until} only"
+        return [Diagnostic("info", f"{tool.name}-ending", what, fix)]
+    what = f"{tool.name} {offer.name} gets no more fixes from its makers since {offer.until}"
+    return [Diagnostic("warning", f"{tool.name}-old", what, fix)]
 
 
 def _preferred(tool: Tool, allowed: Sequence[Offer], remembered: str | None) -> tuple[Offer, str]:

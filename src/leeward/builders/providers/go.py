@@ -82,7 +82,7 @@ class Go:
         env = {
             "GOCACHE": _CACHES[1].target,
             "GOMODCACHE": _MODULES.target,
-            "GOTOOLCHAIN": "auto" if toolchain else "local",
+            "GOTOOLCHAIN": toolchain,
         }
         steps = (
             *built.packages(found.build),
@@ -119,21 +119,23 @@ class Go:
         return "add a 'package main' at the root or in cmd/, a Procfile, or processes.web.command in leeward.yaml"
 
 
-def _version(context: Context) -> tuple[Chosen, bool, tuple[Diagnostic, ...]]:
-    """The compiler; whether it must fetch a newer one of itself; what to say of that."""
-    found = context.version_demands(GO, 2)
-    if found:
-        return choose(GO, found, context.remembered), False, ()
-    demand = next(iter(_files(context.view)), None)
-    if demand and not any(demand.accepts(offer) for offer in GO.offers):
+def _version(context: Context) -> tuple[Chosen, str, tuple[Diagnostic, ...]]:
+    """The compiler; what `GOTOOLCHAIN` says of it; what to say of that."""
+    found = [*context.version_demands(GO, 2), *_files(context.view)]
+    unknown = found and not any(found[0].accepts(offer) for offer in GO.offers)
+    if unknown and found[0].evidence.file in (FILE, "go.work"):
+        newest = GO.offers[-1].name
         note = Diagnostic(
             "warning",
             "go-toolchain",
-            f"go {demand.text} ({demand.evidence.file}) is newer than {GO.usual}: the build fetches it",
-            f"ask for go {GO.usual} there, if the code allows it",
+            f"go {found[0].text} ({found[0].evidence.file}) is newer than {newest}: the build fetches what it names",
+            f"ask for go {newest} there, if the code allows it",
         )
-        return choose(GO, (), context.remembered), True, (note,)
-    return choose(GO, [demand] if demand else [], context.remembered), False, ()
+        return choose(GO, (), context.remembered), "auto", (note,)
+    chosen = choose(GO, found, context.remembered)
+    offer = GO.offer(chosen.name)
+    exact = ".".join(map(str, offer.full)) if offer else ""
+    return chosen, "local" if chosen.name == GO.usual else f"go{exact}", ()
 
 
 def _files(view: AppView) -> Iterator[Demand]:
@@ -147,9 +149,10 @@ def _files(view: AppView) -> Iterator[Demand]:
         asked += [found[word] for word in ("toolchain", "go") if word in found]
     asked += [*built.first_line(view, ".go-version"), *built.tools(view, "go", "golang")]
     for text, evidence in asked:
-        demand = built.at_least(text, evidence, 3)
-        # `toolchain` is a suggestion: an older Go that `go` allows builds it too.
-        if demand and not (evidence.what.startswith("toolchain") and not any(map(demand.accepts, GO.offers))):
+        # `toolchain` is a suggestion: its patch is not insisted on, and an older Go that `go` allows builds it too.
+        suggested = evidence.what.startswith("toolchain")
+        demand = built.at_least(text, evidence, 2 if suggested else 3)
+        if demand and not (suggested and not any(map(demand.accepts, GO.offers))):
             yield demand
 
 

@@ -1,15 +1,15 @@
-"""Plan a Java app that Maven builds."""
+"""Plan a Java app that Maven builds, or hand it to Gradle's planner."""
 
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from leeward.builders import system_packages
-from leeward.builders.blueprint import Blueprint, Cache, Copy, Env, Stage, Workdir
+from leeward.builders.blueprint import Blueprint, Cache, Env, Stage, Workdir
 from leeward.builders.catalogue import JAVA
-from leeward.builders.providers import built
-from leeward.builders.providers.provider import Context, Contribution, Detection, Start
+from leeward.builders.providers import built, java_gradle, java_program
+from leeward.builders.providers.java_program import Program
+from leeward.builders.providers.provider import Context, Contribution, Detection
 from leeward.builders.providers.python import asked
 from leeward.builders.providers.python_dependencies import SAFE_PATH
 from leeward.builders.tree import AppView
@@ -25,43 +25,34 @@ _PACKAGE = "mvn -B -ntp -DskipTests -Dproject.build.outputTimestamp=1980-01-01T0
 _VERSION = re.compile(
     r"<(?:maven\.compiler\.(?:release|source|target)|java\.version|release)>\s*([0-9.]{1,12})\s*</", re.I
 )
-_MAIN_CLASS = re.compile(r"<(?:mainClass|main\.class|start-class)>\s*([A-Za-z_$][\w$.]{0,200})\s*</", re.A)
+_MAIN_CLASS = re.compile(
+    r"<(?:mainClass|main\.class|start-class|exec\.mainClass)>\s*([A-Za-z_$][\w$.]{0,200})\s*</", re.A
+)
 _MODULE = re.compile(r"<module>\s*([^<\s]{1,200})\s*</module>")
-_MAIN = re.compile(r"\bstatic\s+void\s+main\s*\(\s*(?:final\s+)?String")
-_HEALTH = re.compile(r'(?:Mapping|Path|createContext|\.get)\(\s*"(/(?:healthz?|livez|readyz|up))"')
 _COPIED = (FILE, ".mvn/maven.config", ".mvn/extensions.xml", ".mvn/jvm.config")
 _IGNORE = (*built.IGNORE, "**/target", "Dockerfile", ".dockerignore")
-_JAVA = "java $JAVA_OPTS -XX:MaxRAMPercentage=75"
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """One `pom.xml`: its directory ('' is the root), and how what it makes is run."""
-
-    folder: str
-    kind: str
-    """'spring', 'fat' (one jar with everything), or 'plain' (a jar beside its libraries)."""
-    main: str
-    evidence: Evidence
 
 
 class Java:
-    """Java apps with Maven: Spring Boot, or a program with a main class."""
+    """Java and Kotlin apps with Maven or Gradle: Spring Boot, Quarkus, Micronaut, or a program with a main class."""
 
     name = "java"
-    looked_for = (FILE,)
+    looked_for = (FILE, *java_gradle.FILES)
 
     def detect(self, view: AppView) -> Detection | None:
-        """By `pom.xml`."""
-        return Detection(80, (Evidence(FILE),)) if view.has(FILE) else None
+        """By `pom.xml`, or by a Gradle build."""
+        found = [path for path in (view.first(FILE), view.first(*java_gradle.FILES)) if path]
+        return Detection(80, tuple(Evidence(path) for path in found)) if found else None
 
     def plan(self, context: Context) -> Contribution:
         """Version, the module that runs, and the two stages."""
         view = context.view
+        if not view.has(FILE):
+            return java_gradle.plan(context)
         version = choose(JAVA, list(_demands(context)), context.remembered)
         own = context.build_command()
-        module = None if own else _chosen(context)
-        if module is None and not own:
+        program = None if own else _chosen(context)
+        if program is None and not own:
             raise PlanFailed(
                 f"'{FILE}' makes no program: looked for spring-boot-maven-plugin, a main class and a 'main' method",
                 hint="name the main class in the configuration of maven-jar-plugin, or write a Dockerfile",
@@ -71,32 +62,30 @@ class Java:
         reason = _whole_tree(view)
         files = () if reason else tuple(path for path in _COPIED if view.has(path))
         fetch = () if reason else ("mvn -B -ntp dependency:go-offline",)
+        commands, after = (_commands(program), _after(program)) if program else ((), ())
         steps = (
             *built.packages(found.build),
             Workdir("/app"),
             Env({"MAVEN_OPTS": "-Dmaven.repo.local=/root/.m2/repository"}),
             *built.install(context, files, fetch, (_CACHE,), _SCOPE),
-            *built.build(
-                context, _commands(module) if module else (), (_CACHE,), _SCOPE, after=_after(module) if module else ()
-            ),
+            *built.build(context, commands, (_CACHE,), _SCOPE, after=after),
         )
-        copies = (
-            (Copy(("/out/lib",), "/app/lib", stage="build"), Copy(("/out/app.jar",), "/app/", stage="build"))
-            if module
-            else (Copy(("/app",), "/app", stage="build", owned=True),)
-        )
+        copies = java_program.copies(program)
         run = Stage("run", f"java{version.name}", built.run(found.run, {"JAVA_OPTS": ""}, copies))
         decisions = [version.decision, *found.decisions, *built.said(context)]
-        if module:
-            decisions.append(Decision("module", module.folder.rstrip("/") or ".", (module.evidence,)))
+        if other := view.first(*java_gradle.FILES):
+            decisions.append(Decision("build tool", "maven", (Evidence(FILE),), (f"gradle ({other})",)))
+        if program:
+            decisions.append(Decision("module", program.place, (program.evidence,)))
         if reason and not context.install_command():
             decisions.append(Decision("dependency layer", "renewed by every change of the code", (reason,)))
+        manifest = f"{program.folder}{FILE}" if program else FILE
         return Contribution(
             Blueprint((Stage("build", f"java{version.name}-build", steps), run)),
             "maven",
             {"java": version.name},
-            _start(module) if module else None,
-            health=_health(view, module) if module and context.start is None else None,
+            java_program.start(program) if program else None,
+            health=java_program.health(view, manifest, program) if program and context.start is None else None,
             decisions=tuple(decisions),
             diagnostics=version.diagnostics,
             secrets=built.secrets(context, _SCOPE),
@@ -111,25 +100,12 @@ class Java:
 
 def _demands(context: Context) -> Iterator[Demand]:
     yield from context.version_demands(JAVA, 1)
-    view = context.view
-    asked: list[tuple[str, Evidence]] = []
-    if option := context.option("JDK_VERSION"):
-        asked.append(option)
-    for path, key in (("system.properties", "java.runtime.version"), (".sdkmanrc", "java")):
-        for number, line in view.lines(path):
-            name, _, value = line.partition("=")
-            if name.strip() == key:
-                asked.append((value.strip()[:60], Evidence(path, number, line.strip()[:60])))
-    asked += built.first_line(view, ".java-version")
-    for number, line in view.lines(FILE):
+    yield from java_program.demands(context)
+    for number, line in context.view.lines(FILE):
         if match := _VERSION.search(line[:500]):
-            asked.append((match[1], Evidence(FILE, number, line.strip()[:60])))
-    asked += built.tools(view, "java")
-    for value, evidence in asked:
-        # A newer Java builds and runs what was written for an older one.
-        version = re.search(r"\d+(?:\.\d+)*", value)
-        if version and (demand := built.at_least(version[0], evidence, 1)):
-            yield demand
+            value = match[1].removeprefix("1.")
+            if demand := java_program.newer(value, Evidence(FILE, number, line.strip()[:60])):
+                yield demand
 
 
 def _modules(view: AppView) -> tuple[str, ...]:
@@ -142,92 +118,46 @@ def _modules(view: AppView) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _module(view: AppView, folder: str) -> Module | None:
+def _module(view: AppView, folder: str) -> Program | None:
     path = f"{folder}{FILE}"
     text = view.read(path)
     if _MODULE.search(text):
         return None
     main = _MAIN_CLASS.search(text)
-    where = view.where(path, main[0].strip()[:30], f"mainClass {main[1]}"[:80]) if main else Evidence(path)
-    if "spring-boot-maven-plugin" in text:
-        at = view.where(path, "spring-boot-maven-plugin", "spring-boot-maven-plugin")
-        return Module(folder, "spring", main[1] if main else "", at)
+    for plugin, kind in (("spring-boot-maven-plugin", "spring"), ("quarkus-maven-plugin", "quarkus")):
+        if plugin in text:
+            return Program(folder, kind, main[1] if main else "", view.where(path, plugin, plugin))
     if main is None:
-        sources = [p for p in view.paths if p.startswith(f"{folder}src/main/java/") and p.endswith(".java")]
-        mains = [p for p in sources[:40] if _MAIN.search(view.read(p))]
-        if len(mains) != 1:
-            return None
-        name = mains[0].removeprefix(f"{folder}src/main/java/").removesuffix(".java").replace("/", ".")
-        if not re.fullmatch(r"[\w$.]+", name, re.A):
-            return None
-        return Module(folder, "plain", name, view.where(mains[0], "main", "its only main method"))
-    fat = "maven-shade-plugin" in text or "jar-with-dependencies" in text
-    return Module(folder, "fat" if fat else "plain", main[1], where)
+        only = java_program.main_class(view, folder)
+        return Program(folder, "plain", *only) if only else None
+    where = view.where(path, main[0].strip()[:30], f"mainClass {main[1]}"[:80])
+    fat = "maven-shade-plugin" in text or "jar-with-dependencies" in text or "micronaut-maven-plugin" in text
+    port = "-Dmicronaut.server.port=$PORT" if "io.micronaut" in text else ""
+    return Program(folder, "fat" if fat else "plain", main[1], where, port)
 
 
-def _chosen(context: Context) -> Module | None:
+def _chosen(context: Context) -> Program | None:
     """The module that answers requests. Raises PlanFailed when several could."""
     view = context.view
     found = [module for folder in _modules(view) if (module := _module(view, folder))]
-    if option := context.option("JAVA_MODULE"):
-        wanted = option[0].strip("/")
-        found = [module for module in found if module.folder.rstrip("/") == wanted]
-        if not found:
-            raise PlanFailed(
-                f"'{option[0]}' ({option[1].file}) is no module with a program", hint="name the directory of one"
-            )
-    boot = [module for module in found if module.kind == "spring"]
-    for group in (found, boot):
-        if len(group) == 1:
-            return group[0]
-    if not found:
-        return None
-    names = ", ".join(repr(module.folder.rstrip("/") or ".") for module in found[:8])
-    raise PlanFailed(
-        f"there are several programs: {names}",
-        hint=f"choose one: set the variable PLAN_JAVA_MODULE={found[0].folder.rstrip('/')}",
-        code="plan-ambiguous",
-    )
+    return java_program.chosen(context, found)
 
 
-def _commands(module: Module) -> tuple[str, ...]:
-    only = f" -pl {shlex.quote(module.folder.rstrip('/'))} -am" if module.folder else ""
-    if module.kind != "plain":
+def _commands(program: Program) -> tuple[str, ...]:
+    only = f" -pl {shlex.quote(program.folder.rstrip('/'))} -am" if program.folder else ""
+    if program.kind != "plain":
         return (f"{_PACKAGE}{only}",)
     # In the same run, so that modules of the tree are found.
     copy = "dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/out/lib"
     return (f"{_PACKAGE}{only} {copy}",)
 
 
-def _after(module: Module) -> tuple[str, ...]:
-    """Put the jar, and the libraries if they are beside it, where the image takes them from."""
-    jars = f"{module.folder}target"
-    pick = (
-        f"jar=$(find {shlex.quote(jars)} -maxdepth 1 -name '*.jar' ! -name '*-sources.jar' ! -name '*-javadoc.jar' "
-        "! -name '*-tests.jar' ! -name '*-plain.jar' ! -name 'original-*' -printf '%s %p\\n' | sort -rn | head -n 1 "
-        "| cut -d' ' -f2-)"
-    )
-    commands = ["mkdir -p /out/lib", pick, 'cp "$jar" /out/app.jar']
-    if module.kind == "spring":
-        # Since Spring Boot 3.3 the jar takes itself apart, so that the libraries are a layer of their own.
-        apart = "java -Djarmode=tools -jar /out/app.jar extract --destination /tmp/apart"
-        moved = "cp /tmp/apart/lib/* /out/lib/ && mv /tmp/apart/app.jar /out/app.jar"
-        commands.append(f"if {apart} && [ -d /tmp/apart/lib ]; then {moved}; fi")
-    return tuple(commands)
-
-
-def _start(module: Module) -> Start:
-    if module.kind == "spring":
-        return Start(f"{_JAVA} -Dserver.port=$PORT -jar /app/app.jar", (module.evidence,))
-    return Start(f"{_JAVA} -cp '/app/app.jar:/app/lib/*' {shlex.quote(module.main)}", (module.evidence,))
-
-
-def _health(view: AppView, module: Module) -> tuple[str, Evidence] | None:
-    path = f"{module.folder}{FILE}"
-    if "spring-boot-starter-actuator" in view.read(path):
-        return "/actuator/health", view.where(path, "spring-boot-starter-actuator", "spring-boot-starter-actuator")
-    sources = [p for p in view.paths if p.startswith(f"{module.folder}src/main/java/") and p.endswith(".java")]
-    return built.health(view, sources, _HEALTH)
+def _after(program: Program) -> tuple[str, ...]:
+    """Put what was made where the image takes it from."""
+    folder = f"{program.folder}target"
+    if program.kind == "quarkus":
+        return java_program.quarkus(folder)
+    return (*java_program.jar(folder), *(java_program.apart() if program.kind == "spring" else ()))
 
 
 def _whole_tree(view: AppView) -> Evidence | None:

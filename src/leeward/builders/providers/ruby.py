@@ -1,6 +1,6 @@
 """Plan a Ruby app."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from leeward.builders import system_packages
 from leeward.builders.blueprint import Blueprint, Cache, Copy, Env, Instruction, Run, Stage, Workdir
@@ -10,6 +10,7 @@ from leeward.builders.providers.provider import Context, Contribution, Detection
 from leeward.builders.providers.python import asked
 from leeward.builders.providers.python_install import key_copies
 from leeward.builders.providers.ruby_project import FILE, LOCK, Project
+from leeward.builders.system_packages import Needs
 from leeward.builders.tree import AppView
 from leeward.builders.versions import Demand, choose, numbers, pinned
 from leeward.model.build import Decision, Diagnostic, Evidence
@@ -57,7 +58,7 @@ class Ruby:
         view = context.view
         project = Project(view)
         version = choose(RUBY, list(_demands(project, context)), context.remembered)
-        packages = system_packages.find(system_packages.RUBY, project.gems.items(), asked(context))
+        packages = system_packages.find(_needs(version.name), project.gems.items(), asked(context))
         start = ruby_start.find(project, dict(asked(context)))
         env = {**_ENV, **({"BUNDLE_DEPLOYMENT": "1"} if view.has(LOCK) else {})} if view.has(FILE) else {}
         loosened = _loosened(project, version.name)
@@ -86,6 +87,16 @@ class Ruby:
     def start_help(self) -> str:
         """What to add so that a start command is found."""
         return "add a config.ru, a Procfile, or processes.web.command in leeward.yaml"
+
+
+def _needs(version: str) -> Mapping[str, Needs]:
+    """The table of packages in the words of that Ruby's Debian: the older one knows no 64-bit time."""
+    if version == RUBY.usual:
+        return system_packages.RUBY
+    return {
+        gem: Needs(tuple(name.removesuffix("t64") for name in needs.run), needs.build)
+        for gem, needs in system_packages.RUBY.items()
+    }
 
 
 def _stages(

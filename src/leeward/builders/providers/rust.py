@@ -21,6 +21,8 @@ from leeward.model.build import Decision, Diagnostic, Evidence
 FILE = "Cargo.toml"
 LOCK = "Cargo.lock"
 _SCOPE = ("CARGO_",)
+# What a newer Rust is compiled with and runs on: the same libc.
+_COMING = ("rust1.97-build", "debian14")
 _TARGET = "/var/cache/cargo-target"
 _CACHES = (Cache("cargo", "/var/cache/cargo"), Cache("cargo-target", _TARGET, locked=True))
 _ENV = {"CARGO_HOME": _CACHES[0].target, "CARGO_TARGET_DIR": _TARGET, "CARGO_TERM_COLOR": "never"}
@@ -83,7 +85,8 @@ class Rust:
             *_dependencies(context, packages, reason),
             *built.build(context, _build(view, programs), _CACHES, _SCOPE, before=() if own else _BESIDE),
         )
-        run = Stage("run", "debian13", built.run(found.run, {"PATH": "/app/bin:$PATH"}, built.programs(own=bool(own))))
+        compiler, plain = ("rust-build", "debian13") if version.name == RUST.usual else _COMING
+        run = Stage("run", plain, built.run(found.run, {"PATH": "/app/bin:$PATH"}, built.programs(own=bool(own))))
         others = tuple(program for program in programs if program is not web)
         decisions = [version.decision, *found.decisions, *built.said(context)]
         if others and web:
@@ -97,13 +100,13 @@ class Rust:
             start = Start(f"/app/bin/{web.name}", (web.evidence,), tuple(o.name for o in others), listens)
         sources = sorted(path for path in view.paths if path.endswith(".rs") and "tests/" not in path)
         return Contribution(
-            Blueprint((Stage("build", "rust-build", steps), run)),
+            Blueprint((Stage("build", compiler, steps), run)),
             "cargo",
             {"rust": version.name},
             start,
             health=built.health(view, sources, _HEALTH) if start and context.start is None else None,
             decisions=tuple(decisions),
-            diagnostics=(*version.diagnostics, *_unpinned(view)),
+            diagnostics=(*version.diagnostics, *_coming(version.name), *_unpinned(view)),
             secrets=built.secrets(context, _SCOPE),
             key_files=() if reason else _keys(view, packages),
             ignore=_IGNORE,
@@ -245,6 +248,13 @@ def _demands(context: Context) -> Iterator[Demand]:
         if demand and accepts:
             # A newer Rust builds what was written for an older one.
             yield Demand(value, demand.accepts, place, pin=pin)
+
+
+def _coming(version: str) -> tuple[Diagnostic, ...]:
+    if version == RUST.usual:
+        return ()
+    what = f"rust {version} and the image's system are of the coming Debian, which is not released: they still change"
+    return (Diagnostic("warning", "rust-coming", what, f"ask for rust {RUST.usual}, if the code allows it"),)
 
 
 def _unpinned(view: AppView) -> tuple[Diagnostic, ...]:
