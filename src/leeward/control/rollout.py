@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from leeward.control.apps import Apps, Candidate
 from leeward.control.loop import pause
-from leeward.control.receipts import Receipts
+from leeward.control.receipts import Counted, Receipts
 from leeward.errors import Conflict, NotFound, RolloutFailed
 from leeward.model.region import LOCAL
-from leeward.model.release import Deploy, DeployKind, Phase, Release
+from leeward.model.release import Deploy, DeployKind, Phase, Receipt, Release
 from leeward.model.wish import App
 from leeward.plan.deploy import Hopeless, Proven, verdict
 from leeward.plan.release import WEB, overrides_of, renewed, wished_env
@@ -74,9 +74,14 @@ class Rollout:
             self._apps.changed(app.name)
             count = await counted()
         say(f"{release.version} is live")
-        if count is not None and live is not None and (web := live.spec.processes.get(WEB)):
-            self._receipts.follow(deploy.id, app.name, count, web.health.drain)
-        return replace(deploy, receipt=count.receipt if count else None)
+        return replace(deploy, receipt=self._told(deploy, live, count))
+
+    def _told(self, deploy: Deploy, live: Release | None, count: Counted | None) -> Receipt | None:
+        """The receipt as it stands now; streams that are open on the old instances are looked after."""
+        web = live.spec.processes.get(WEB) if live is not None else None
+        if count is not None and web is not None:
+            self._receipts.follow(deploy.id, deploy.app, count, web.health.drain)
+        return count.receipt if count else None
 
     async def recall(self, deploys: Sequence[Deploy]) -> None:
         """After a restart: keep what was already started for these deploys."""
