@@ -1,0 +1,63 @@
+"""Finds many needles in one pass. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ahocorasick_rs import BytesAhoCorasick, Implementation
+
+from leeward.builders.secret_forms import cores, forms, is_strong, lines
+
+# A table for each state is twice as fast as the compact one, but takes long to make: worth it for many bytes.
+_MANY_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A needle's place in some bytes, and the variable that it belongs to."""
+
+    name: str
+    start: int
+    end: int
+
+
+class Finder:
+    """Looks for every needle at once; safe to use from several threads."""
+
+    def __init__(self, needles: Mapping[bytes, str], expected_bytes: int = 0) -> None:
+        self._names = [needles[needle] for needle in sorted(needles)]
+        how = Implementation.DFA if expected_bytes > _MANY_BYTES else None
+        self._automaton = BytesAhoCorasick(sorted(needles), implementation=how) if needles else None
+        self.longest = max(map(len, needles), default=0)
+
+    def hits(self, data: bytes) -> Iterator[Hit]:
+        """Every place, overlapping ones too."""
+        if self._automaton is None or not data:
+            return
+        for needle, start, end in self._automaton.find_matches_as_indexes(data, overlapping=True):
+            yield Hit(self._names[needle], start, end)
+
+    def covered(self, data: bytes) -> list[tuple[int, int]]:
+        """The parts that are hidden together, in order; no two touch."""
+        found: list[tuple[int, int]] = []
+        for start, end in sorted((hit.start, hit.end) for hit in self.hits(data)):
+            if found and start <= found[-1][1]:
+                found[-1] = (found[-1][0], max(found[-1][1], end))
+            else:
+                found.append((start, end))
+        return found
+
+
+def needles(secrets: Mapping[str, str]) -> dict[bytes, str]:
+    """What to look for: form to the variable's name. Values that occur by chance are left out: see `is_strong`."""
+    found: dict[bytes, str] = {}
+    for name in sorted(secrets):
+        for core in cores(secrets[name]):
+            if is_strong(core):
+                found.update(dict.fromkeys(forms(core), name))
+        found.update((line.encode("utf-8", "surrogatepass"), name) for line in lines(secrets[name]) if is_strong(line))
+    return found
+
+
+def overlooked(secrets: Mapping[str, str]) -> Iterable[str]:
+    """Variables that nothing is looked for of."""
+    return [name for name in sorted(secrets) if not any(is_strong(core) for core in cores(secrets[name]))]
