@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import sys
 import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -19,7 +21,7 @@ from leeward.host.command import run
 from leeward.host.facts import docker_answers, listens
 from leeward.host.machine import Machine
 from leeward.host.packages import Decision, decide, look
-from leeward.host.units import Program
+from leeward.host.units import Program, dockerd, marked, systemd_unit, unit_name
 from leeward.settings import Settings
 
 DOCKER = Path("/var/run/docker.sock")
@@ -194,3 +196,20 @@ async def test_the_cli_file_of_a_home_can_be_read_by_root_only(machine: Machine,
     assert file == home / "cli.toml"
     assert file.stat().st_mode & 0o777 == 0o600
     assert machine.link() is None
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+async def test_systemd_itself_finds_nothing_wrong_with_the_units(home: Path) -> None:
+    settings = Settings(home=home)
+    programs = [dockerd(settings), *(program(home, name) for name in ("registry", "edge", "control"))]
+    for one in programs:
+        there = replace(one, argv=(sys.executable, *one.argv[1:]), env={"LEEWARD_DOMAIN": "with spaces and 100 %"})
+        (home / unit_name(there)).write_text(systemd_unit(marked(there, settings)))
+    units = [str(home / unit_name(one)) for one in programs]
+
+    verified = await run(("systemd-analyze", "verify", *units))
+    (home / "broken.service").write_text("[Service]\nExecStartt=/bin/true\n")
+    broken = await run(("systemd-analyze", "verify", str(home / "broken.service")))
+
+    assert (verified.code, verified.err.strip()) == (0, "")
+    assert broken.err.strip() != ""
