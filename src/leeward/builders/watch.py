@@ -134,7 +134,7 @@ class Watch:
         """Count what the build's running steps wrote; what ended steps wrote stays counted."""
         for step in self._steps & self._cgroup.steps():
             for place, cache in self._places(step):
-                size, files = _usage(place)
+                size, files = usage(place)
                 if cache:
                     size -= self._caches.setdefault(place, size)
                     files = 0
@@ -168,7 +168,7 @@ def _writable(mountinfo: str, data_root: Path) -> Iterator[tuple[Path, bool]]:
             yield Path(f"{data_root}{inside[0]}"), True
 
 
-def _usage(place: Path) -> tuple[int, int]:
+def usage(place: Path) -> tuple[int, int]:
     """Bytes on disk and entries below a folder; never leaves it."""
     size = files = 0
     waiting = [str(place)]
