@@ -7,8 +7,10 @@ from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from leeward.builders.secret_forms import cores, forms, is_strong, lines
 
-# A table for each state is twice as fast as the compact one, but takes long to make: worth it for many bytes.
-_MANY_BYTES = 32 * 1024 * 1024
+# A table for each state is twice as fast as the compact one, but takes long to make and much memory: worth it for many
+# bytes, and not for very many needles (100,000 states: 60 ms and 30 MiB).
+_MANY_BYTES = 64 * 1024 * 1024
+_MOST_STATES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +25,22 @@ class Hit:
 class Finder:
     """Looks for every needle at once; safe to use from several threads."""
 
-    def __init__(self, needles: Mapping[bytes, str], expected_bytes: int = 0) -> None:
-        self._names = [needles[needle] for needle in sorted(needles)]
-        how = Implementation.DFA if expected_bytes > _MANY_BYTES else None
-        self._automaton = BytesAhoCorasick(sorted(needles), implementation=how) if needles else None
+    def __init__(self, needles: Mapping[bytes, str]) -> None:
+        self._needles = sorted(needles)
+        self._names = [needles[needle] for needle in self._needles]
+        self._automaton = BytesAhoCorasick(self._needles) if needles else None
+        self._seen = 0
         self.longest = max(map(len, needles), default=0)
 
     def hits(self, data: bytes) -> Iterator[Hit]:
         """Every place, overlapping ones too."""
         if self._automaton is None or not data:
             return
+        self._seen += len(data)
+        if self._seen > _MANY_BYTES and self._needles:
+            some, self._needles = self._needles, []
+            if sum(map(len, some)) <= _MOST_STATES:
+                self._automaton = BytesAhoCorasick(some, implementation=Implementation.DFA)
         for needle, start, end in self._automaton.find_matches_as_indexes(data, overlapping=True):
             yield Hit(self._names[needle], start, end)
 

@@ -8,6 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 # What is shorter occurs by chance, or is a word.
@@ -21,21 +22,19 @@ _PIECE = 30
 _MOST_PIECES = 12
 _MOST_LINES = 4
 _PHRASE = 16
-_BORING = re.compile(r"[a-z][a-z0-9+.-]*://[^@?#]*|[\w.+-]+@[\w.-]+|/[\w./-]*|(?:[\w-]+\.)+[A-Za-z][\w-]*(?::\d+)?", re.I)
+_BORING = re.compile(r"[a-z][a-z0-9+.-]*://[^@?#]*|[\w.+-]+@[\w.-]+|/[\w./-]*|(?:[\w-]+\.)+[a-z][\w-]*(?::\d+)?", re.I)
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential|auth", re.I)
 _PAIR = re.compile(r"([\w.-]+)\s*=\s*([^;\s\"']+)")
 _MARKER = re.compile(r"-----(?:BEGIN|END)[ A-Z0-9]*-----")
-_UU = bytes.maketrans(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", b"`" + bytes(range(33, 96))
-)
+_UU = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", b"`" + bytes(range(33, 96)))
 
 
 def is_strong(text: str) -> bool:
     """Whether a text can be looked for without being found by chance.
 
     At least 8 characters, 5 of them different, 16 bits by their frequency; no URL without a password, no path, host
-    or address. Below 24 characters it must also look like no name: letters alone need 16 characters, digits alone 12, and
-    of several parts joined by `-_./:@` or spaces at least one must mix letters and digits over 8 characters.
+    or address. Below 24 characters it must also look like no name: letters alone need 16 characters, digits alone 12,
+    and of several parts joined by `-_./:@` or spaces at least one must mix letters and digits over 8 characters.
     """
     if len(text) < SHORTEST or len(set(text)) < _DISTINCT or _bits(text) < _BITS:
         return False
@@ -235,7 +234,7 @@ def _is_mixed(text: str) -> bool:
 def _is_random(text: str) -> bool:
     """Whether letters and digits, or cases, change as often as no name has it."""
     kinds = [1 if c.isdigit() else 2 if c.isupper() else 3 if c.islower() else 4 for c in text]
-    changes = sum(1 for one, other in zip(kinds, kinds[1:], strict=False) if one != other)
+    changes = sum(1 for one, other in pairwise(kinds) if one != other)
     return len(text) >= _PHRASE and changes * 5 >= len(text) and len({1, 2, 3} & set(kinds)) >= 2 and "://" not in text
 
 

@@ -1,6 +1,7 @@
 """What Leeward needs from the world outside, in its own words."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -97,6 +98,8 @@ class BuildJob:
     plan: BuildPlan
     env: Mapping[str, str]
     """Variables that a build may see by name (the plan's `build_secrets` only)."""
+    secrets: frozenset[str] = frozenset()
+    """Names of variables whose values must be nowhere in the image or the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,39 @@ class Builder(Protocol):
 
     async def build(self, job: BuildJob, say: Say) -> Built:
         """Build within the bounds. Cancelling the task ends the build and all its processes. Raises BuildFailed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of a layer: its tar header (names, links, owners, attributes) and its content, read once, in order."""
+
+    path: str
+    header: bytes
+    chunks: Iterable[bytes] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerContent:
+    """A layer: the digest of its tar, and a reader of its files. `read` blocks, and may be called again."""
+
+    diff: str
+    read: Callable[[], Iterator[Entry]]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageContent:
+    """What an image is made of: its configuration, byte for byte, and its layers from the bottom to the top."""
+
+    config: bytes
+    layers: Sequence[LayerContent]
+
+
+class Contents(Protocol):
+    """Looks into the images in the engine's own store."""
+
+    def open(self, image: str) -> AbstractAsyncContextManager[ImageContent]:
+        """An image by id or name, for as long as the context lasts. Raises NotFound, Unavailable."""
         ...
 
 

@@ -1,7 +1,9 @@
 """The images in the engine's own store, over its API."""
 
+import asyncio
 import contextlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,6 +101,20 @@ class Images:
                 last = json.loads(line)
                 if failed or "error" in last:
                     raise PullFailed(str(last.get("error") or last.get("message") or line))
+
+    async def export(self, image: str, into: int) -> None:
+        """Write an image as `docker save` does to an open file. Raises Unavailable."""
+        try:
+            async with (
+                self._client() as client,
+                client.stream("GET", f"/images/{quote(image, safe=':')}/get") as answer,
+            ):
+                if answer.status_code != 200:
+                    raise Unavailable("dockerd does not export the image", hint="run `lee doctor`")
+                async for chunk in answer.aiter_bytes(1024 * 1024):
+                    await asyncio.to_thread(os.write, into, chunk)
+        except httpx.HTTPError as error:
+            raise Unavailable("dockerd does not answer", hint="run `lee doctor`") from error
 
     async def prune_build_cache(self, keep_bytes: int) -> int:
         """Remove the build cache that was not used for longest, down to a budget; bytes that were freed."""

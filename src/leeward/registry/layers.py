@@ -68,16 +68,30 @@ class Store:
 
 def read(layer: Layer) -> Iterator[bytes]:
     """The layer's tar, byte for byte: recorded headers, and the files between them. Raises Unreadable."""
+    for _, header, chunks in entries(layer):
+        yield header
+        yield from chunks
+
+
+def entries(layer: Layer) -> Iterator[tuple[str, bytes, Iterator[bytes]]]:
+    """Path, header and content of each file; what follows the last has the path ''. Raises Unreadable.
+
+    A header holds what stands before it, too: together they are the whole tar.
+    """
+    header: list[bytes] = []
     try:
         with gzip.open(layer.recipe) as recipe:
             for line in recipe:
                 entry = json.loads(line)
                 if entry["type"] == 2:
-                    yield base64.b64decode(entry.get("payload") or "")
-                elif entry.get("size"):
-                    yield from _file(layer.files, entry)
+                    header.append(base64.b64decode(entry.get("payload") or ""))
+                    continue
+                content = _file(layer.files, entry) if entry.get("size") else iter(())
+                yield os.fsdecode(_name(entry)), b"".join(header), content
+                header = []
     except (OSError, ValueError, KeyError) as error:
         raise Unreadable(f"layer {layer.diff}: {error}") from error
+    yield "", b"".join(header), iter(())
 
 
 def pack(layer: Layer, threads: ThreadPoolExecutor) -> Iterator[bytes]:
@@ -101,18 +115,25 @@ def digest(content: bytes) -> str:
 
 
 def _file(root: Path, entry: dict[str, object]) -> Iterator[bytes]:
-    raw = entry.get("name_raw")
-    name = base64.b64decode(raw) if isinstance(raw, str) else str(entry["name"]).encode()
+    name = _name(entry)
     left = int(str(entry["size"]))
     # The names come from dockerd's own record of a tar that it unpacked; a link there is never followed by it either.
-    handle = os.open(os.path.join(os.fsencode(root), name.lstrip(b"/")), os.O_RDONLY | os.O_NOFOLLOW)
-    with open(handle, "rb", buffering=0) as file:
-        while left > 0:
-            chunk = file.read(min(_READ, left))
-            if not chunk:
-                raise OSError(f"'{name!r}' is shorter than it was")
-            left -= len(chunk)
-            yield chunk
+    try:
+        handle = os.open(os.path.join(os.fsencode(root), name.lstrip(b"/")), os.O_RDONLY | os.O_NOFOLLOW)
+        with open(handle, "rb", buffering=0) as file:
+            while left > 0:
+                chunk = file.read(min(_READ, left))
+                if not chunk:
+                    raise OSError("it is shorter than it was")
+                left -= len(chunk)
+                yield chunk
+    except OSError as error:
+        raise Unreadable(f"'{name!r}': {error}") from error
+
+
+def _name(entry: dict[str, object]) -> bytes:
+    raw = entry.get("name_raw")
+    return base64.b64decode(raw) if isinstance(raw, str) else str(entry["name"]).encode()
 
 
 def _pieces(chunks: Iterator[bytes]) -> Iterator[bytes]:
