@@ -12,6 +12,7 @@ import uvicorn
 
 from leeward.api.app import create_api
 from leeward.builders.buildkit import BuildkitBuilder
+from leeward.builders.secret_scan_builder import ScanningBuilder
 from leeward.control.apps import Apps
 from leeward.control.deploys import Deploys
 from leeward.control.gc import Collector
@@ -30,6 +31,7 @@ from leeward.engines.regional import RegionalEngine
 from leeward.errors import LeewardError
 from leeward.model.release import SourceKind
 from leeward.ports import Source, Stores
+from leeward.registry.contents import EngineContents
 from leeward.registry.oci import OciRegistry
 from leeward.services.all import Services
 from leeward.services.seen import Seen
@@ -91,7 +93,7 @@ class Plane:
             SourceKind.PUSH: PushedSource(settings),
         }
         self.trees = settings.home / "sources" / "trees"
-        builder = BuildkitBuilder(settings)
+        builder = ScanningBuilder(BuildkitBuilder(settings), EngineContents(settings), settings.home / "scans")
         phases = Phases(
             stores, sources, builder, self.registry, rollout, self.trees, self.lines.put, images, settings.domain
         )
