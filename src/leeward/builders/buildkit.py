@@ -183,9 +183,9 @@ class BuildkitBuilder:
 
 
 def _secret_values(job: BuildJob) -> Iterator[str]:
-    """What the build is shown, and what else has the name of a secret."""
+    """What is a secret, what the build is shown, and what else has the name of one."""
     for name, value in job.env.items():
-        if name in job.plan.build_secrets or _SECRET_NAME.search(name):
+        if name in job.secrets or name in job.plan.build_secrets or _SECRET_NAME.search(name):
             yield value
 
 
