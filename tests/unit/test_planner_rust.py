@@ -66,14 +66,20 @@ def test_an_older_rust_that_is_asked_for_is_no_hindrance_and_a_newer_one_is(tmp_
         planned(tmp_path / "new", {**files, "rust-toolchain": "1.99\n"})
 
 
-def test_a_newer_rust_is_compiled_and_run_on_the_coming_debian_with_a_warning(tmp_path: Path) -> None:
+def test_a_newer_rust_is_compiled_in_its_makers_image_and_runs_on_our_base(tmp_path: Path) -> None:
     manifest = PACKAGE.replace("[package]\n", '[package]\nrust-version = "1.90"\n')
+    files = {"Cargo.toml": manifest, "src/main.rs": MAIN}
 
-    found = planned(tmp_path, {"Cargo.toml": manifest, "src/main.rs": MAIN})
+    found = planned(tmp_path, files)
+    mirrored = planned(tmp_path, files, env={"PLAN_IMAGE_MIRROR": "registry.example.com/hub"})
 
     assert decided(found, "rust version") == "1.97 <- Cargo.toml:2"
-    assert found.bases == ("leeward-base/debian14:latest", "leeward-base/rust1.97-build:latest")
-    assert "rust-coming" in warned(found)
+    assert found.bases == ("docker.io/library/rust:1.97-trixie", "leeward-base/debian13:latest")
+    assert "makers-image" in warned(found)
+    assert found.dockerfile.index("AS trust") < found.dockerfile.index("COPY --from=trust /usr/local/bin/with-ca")
+    assert "registry.example.com/hub/library/rust:1.97-trixie" in mirrored.bases
+    with pytest.raises(PlanFailed, match="is no registry"):
+        planned(tmp_path, files, env={"PLAN_IMAGE_MIRROR": "x y\nRUN z"})
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from leeward.builders.limits import Cgroup
 from leeward.builders.masking import Masker
 from leeward.builders.process import output, run
 from leeward.builders.progress import Progress
-from leeward.builders.recipes import flavour_of
+from leeward.builders.recipes import REPOSITORY, flavour_of
 from leeward.builders.sink import Sink
 from leeward.builders.upstream import Upstream
 from leeward.builders.watch import Watch, too_many_processes
@@ -70,6 +70,8 @@ class BuildkitBuilder:
             flavours += rewritten.flavours
             for note in rewritten.notes:
                 say(f"note: {note}")
+        else:
+            await self._upstream.require(image for image in job.plan.bases if not image.startswith(f"{REPOSITORY}/"))
         await self.bases.ensure(flavours, say)
         (work / "Dockerfile").write_text(text)
         if job.plan.dockerignore:

@@ -112,7 +112,8 @@ RUBY = Tool(
     (Offer("3.1", (3, 1, 2), "2025-03-26", _BOOKWORM), Offer("3.3", (3, 3, 8), "2027-03-31", _TRIXIE)),
     usual="3.3",
 )
-# 1.97 is the coming Debian's: it moves on with that until it is released.
+# 1.85 is Debian 13's own; the other comes in its makers' image, which is made of the same Debian. No
+# day is announced: each release is kept until the next.
 RUST = Tool(
     "rust",
     (Offer("1.85", (1, 85, 1), "2025-04-03", _TRIXIE), Offer("1.97", (1, 97, 1))),

@@ -40,8 +40,8 @@ def render(blueprint: Blueprint, tags: Mapping[str, str], scope: str, header: It
 
 
 def image(flavour: str, tags: Mapping[str, str]) -> str:
-    """The name of a base image."""
-    return f"leeward-base/{flavour}:{tags.get(flavour, 'latest')}"
+    """The name of a base image; a foreign one, with its registry, is its own."""
+    return flavour if "/" in flavour else f"leeward-base/{flavour}:{tags.get(flavour, 'latest')}"
 
 
 def bases(blueprint: Blueprint, tags: Mapping[str, str]) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ class Recipe:
     def tag(self) -> str:
         """The hash of everything that the image is made from."""
         parts = (VERSION, self.suite, self.build, self.node, self.parent_tag, *sorted(self.packages))
-        more = (rootfs.LANGUAGES,) if self.trusts else ()
+        more = (rootfs.languages(self.flavour),) if self.trusts else ()
         text = "\n".join(map(str, (*parts, *more, *self.folders)))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -99,9 +99,9 @@ def _node(major: int, parents: list[Recipe]) -> list[Recipe]:
     ]
 
 
-def _compiled(flavour: str, *packages: str, suite: str = "trixie") -> Recipe:
-    """What a language needs that is compiled to a program: it runs on that suite's plain base, with the same libc."""
-    return Recipe(flavour, suite, (*_RUN, *_DEBIAN, *_BUILD, *packages), trusts=True)
+def _compiled(flavour: str, *packages: str) -> Recipe:
+    """What a language needs that is compiled to a program: the program runs on `debian13`, with the same libc."""
+    return Recipe(flavour, "trixie", (*_RUN, *_DEBIAN, *_BUILD, *packages), trusts=True)
 
 
 def _language(
@@ -138,9 +138,6 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe("debian13", "trixie", (*_RUN, *_DEBIAN), trusts=True),
         _compiled("go-build", "golang-go"),
         _compiled("rust-build", "cargo", "libssl-dev", "rustc"),
-        # Newer than a released Debian has it: of the coming one, and run on that.
-        Recipe("debian14", "forky", (*_RUN, *_DEBIAN), trusts=True),
-        _compiled("rust1.97-build", "cargo", "libssl-dev", "rustc", suite="forky"),
         *_php("8.2", "bookworm"),
         *_php("8.4", "trixie"),
         *_language("ruby3.1", "bookworm", _RUBY, _RUBY_BUILD),

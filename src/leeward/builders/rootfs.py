@@ -45,6 +45,35 @@ LANGUAGES = """if [ -r "$ca" ]; then
 fi
 """
 
+# Where openssl is too old to mark a certificate as trusted by Java (before 3.2), Java makes the store itself.
+OLDER_JAVA = (
+    LANGUAGES.replace("[ -x /usr/bin/java ] && command -v openssl", "command -v javac")
+    .replace("openssl pkcs12 -export -nokeys -in", "java /usr/local/share/leeward/Trust.java")
+    .replace('"$ca" -jdktrust anyExtendedKeyUsage -passout pass:changeit -out "$store"', '"$ca" "$store"')
+)
+TRUST = """import java.io.FileInputStream;
+import java.io.FileOutputStream;
+import java.security.KeyStore;
+import java.security.cert.Certificate;
+import java.security.cert.CertificateFactory;
+
+class Trust {
+    public static void main(String[] words) throws Exception {
+        KeyStore store = KeyStore.getInstance("PKCS12");
+        store.load(null, null);
+        int number = 0;
+        try (FileInputStream bundle = new FileInputStream(words[0])) {
+            for (Certificate each : CertificateFactory.getInstance("X.509").generateCertificates(bundle)) {
+                store.setCertificateEntry("ca" + number++, each);
+            }
+        }
+        try (FileOutputStream out = new FileOutputStream(words[1])) {
+            store.store(out, "changeit".toCharArray());
+        }
+    }
+}
+"""
+
 # What the public image `nginx` serves by default, for Dockerfiles that build on it.
 NGINX_DEFAULT = """server {
     listen 80;
@@ -90,13 +119,20 @@ mkdir -p "$root/var/log/apt" "$root/var/log/nginx"
 """
 
 
+def languages(flavour: str) -> str:
+    """The lines of `with-ca` for more languages."""
+    return OLDER_JAVA if flavour.startswith("java17") else LANGUAGES
+
+
 def files(flavour: str, *, trusts: bool = False) -> Mapping[str, tuple[int, str]]:
     """Mode and text of each file, by its path below the root; `trusts`: for more languages than Python and Node."""
-    with_ca = WITH_CA.replace("for file in", f"{LANGUAGES}for file in", 1) if trusts else WITH_CA
+    with_ca = WITH_CA.replace("for file in", f"{languages(flavour)}for file in", 1) if trusts else WITH_CA
     common = {
         "usr/local/bin/with-ca": (0o755, with_ca),
         "usr/local/share/leeward/apt-ca.conf": (0o644, APT_CA),
     }
+    if flavour == "java17-build":
+        return {**common, "usr/local/share/leeward/Trust.java": (0o644, TRUST)}
     if flavour != "static":
         return common
     return {

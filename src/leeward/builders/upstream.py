@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from leeward.builders import mirror
@@ -36,6 +36,16 @@ class Upstream:
                 "those are made here",
             )
         return mirror.rewrite(dockerfile, args, absent, lambda flavour: RECIPES[flavour].image)
+
+    async def require(self, images: Iterable[str]) -> None:
+        """That these can be had; for those that a plan names and nothing here can replace. Raises BuildFailed."""
+        for image in images:
+            if not await self._can_be_had(image):
+                raise BuildFailed(
+                    f"the image '{image}' is not on this machine and its registry cannot be reached",
+                    hint="set the variable PLAN_IMAGE_MIRROR to a registry that has it, load it with `docker load`, or "
+                    "write a Dockerfile",
+                )
 
     async def _can_be_had(self, image: str) -> bool:
         code, _ = await output((*self._docker, "image", "inspect", "--format", "{{.Id}}", image))

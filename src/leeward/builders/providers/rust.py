@@ -10,7 +10,7 @@ from leeward.builders import system_packages
 from leeward.builders.blueprint import Blueprint, Cache, Env, Instruction, Stage, Workdir
 from leeward.builders.catalogue import RUST
 from leeward.builders.loose import mapping, text
-from leeward.builders.providers import built
+from leeward.builders.providers import built, foreign
 from leeward.builders.providers.provider import Context, Contribution, Detection, Start
 from leeward.builders.providers.python import asked
 from leeward.builders.tree import AppView
@@ -21,8 +21,6 @@ from leeward.model.build import Decision, Diagnostic, Evidence
 FILE = "Cargo.toml"
 LOCK = "Cargo.lock"
 _SCOPE = ("CARGO_",)
-# What a newer Rust is compiled with and runs on: the same libc.
-_COMING = ("rust1.97-build", "debian14")
 _TARGET = "/var/cache/cargo-target"
 _CACHES = (Cache("cargo", "/var/cache/cargo"), Cache("cargo-target", _TARGET, locked=True))
 _ENV = {"CARGO_HOME": _CACHES[0].target, "CARGO_TARGET_DIR": _TARGET, "CARGO_TERM_COLOR": "never"}
@@ -72,6 +70,7 @@ class Rust:
         view = context.view
         version = choose(RUST, list(_demands(context)), context.remembered)
         packages = _packages(view)
+        compiler, trust, notes = _compiler(context, version.name)
         programs = tuple(program for folder, said in packages for program in _programs(view, folder, said))
         own = context.build_command()
         web = _chosen(context, programs)
@@ -79,14 +78,14 @@ class Rust:
         found = system_packages.find(system_packages.RUST, crates.items(), asked(context))
         reason = None if own or context.install_command() else _whole_tree(view, packages)
         steps = (
+            *(foreign.TRUSTED if trust else ()),
             *built.packages(found.build),
             Env(_ENV),
             Workdir("/app"),
             *_dependencies(context, packages, reason),
             *built.build(context, _build(view, programs), _CACHES, _SCOPE, before=() if own else _BESIDE),
         )
-        compiler, plain = ("rust-build", "debian13") if version.name == RUST.usual else _COMING
-        run = Stage("run", plain, built.run(found.run, {"PATH": "/app/bin:$PATH"}, built.programs(own=bool(own))))
+        run = Stage("run", "debian13", built.run(found.run, {"PATH": "/app/bin:$PATH"}, built.programs(own=bool(own))))
         others = tuple(program for program in programs if program is not web)
         decisions = [version.decision, *found.decisions, *built.said(context)]
         if others and web:
@@ -100,13 +99,13 @@ class Rust:
             start = Start(f"/app/bin/{web.name}", (web.evidence,), tuple(o.name for o in others), listens)
         sources = sorted(path for path in view.paths if path.endswith(".rs") and "tests/" not in path)
         return Contribution(
-            Blueprint((Stage("build", compiler, steps), run)),
+            Blueprint((*trust, Stage("build", compiler, steps), run)),
             "cargo",
             {"rust": version.name},
             start,
             health=built.health(view, sources, _HEALTH) if start and context.start is None else None,
             decisions=tuple(decisions),
-            diagnostics=(*version.diagnostics, *_coming(version.name), *_unpinned(view)),
+            diagnostics=(*version.diagnostics, *notes, *_unpinned(view)),
             secrets=built.secrets(context, _SCOPE),
             key_files=() if reason else _keys(view, packages),
             ignore=_IGNORE,
@@ -250,11 +249,13 @@ def _demands(context: Context) -> Iterator[Demand]:
             yield Demand(value, demand.accepts, place, pin=pin)
 
 
-def _coming(version: str) -> tuple[Diagnostic, ...]:
+def _compiler(context: Context, version: str) -> tuple[str, tuple[Stage, ...], tuple[Diagnostic, ...]]:
+    """The base that compiles, the stage that it needs before it, and what to say of it."""
     if version == RUST.usual:
-        return ()
-    what = f"rust {version} and the image's system are of the coming Debian, which is not released: they still change"
-    return (Diagnostic("warning", "rust-coming", what, f"ask for rust {RUST.usual}, if the code allows it"),)
+        return "rust-build", (), ()
+    # Of the same Debian as the base that it runs on: the same libc.
+    image = foreign.image(context, "docker.io", "library/rust", f"{version}-trixie")
+    return image, (foreign.TRUST,), (foreign.note(f"rust {version}", image),)
 
 
 def _unpinned(view: AppView) -> tuple[Diagnostic, ...]:
