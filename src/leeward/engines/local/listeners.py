@@ -3,6 +3,8 @@
 import ipaddress
 from dataclasses import dataclass
 
+from leeward.plan.checks import nothing_listens
+
 # Docker's own resolver listens there inside every instance.
 _RESOLVER = "127.0.0.11"
 _LISTEN = "0A"
@@ -54,11 +56,7 @@ def nobody_answers(port: int, found: tuple[Listener, ...]) -> tuple[str, str]:
             f"listens on {shown}:{where.port} only, where nothing outside can reach it",
             f"listen on 0.0.0.0, port {port}",
         )
-    return (
-        f"nothing listens on port {port}",
-        "start a server on 0.0.0.0 and the port in the variable PORT; a process without a port is a worker: "
-        "give it another name than 'web'",
-    )
+    return nothing_listens(port)
 
 
 def _address(text: str) -> str:

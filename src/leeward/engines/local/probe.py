@@ -4,6 +4,7 @@ import asyncio
 
 from leeward.engines.local.verdict import Outcome
 from leeward.model.app import Health
+from leeward.plan import checks
 
 _HEAD_BYTES = 64 * 1024
 _BODY_BYTES = 256 * 1024
@@ -15,19 +16,11 @@ async def ask(host: str, port: int, health: Health, name: str) -> Outcome:
     try:
         return await _get(host, port, health, name)
     except ConnectionRefusedError:
-        return Outcome(False, f"nothing listens on port {port}", silent=True)
+        return Outcome(False, *checks.nothing_listens(port), silent=True)
     except TimeoutError:
-        return Outcome(
-            False,
-            f"did not answer GET {health.path} within {health.timeout:g} s",
-            "let the health path answer without waiting for other services, or raise 'health.timeout'",
-        )
+        return Outcome(False, *checks.late(health))
     except (OSError, ValueError) as error:
-        return Outcome(
-            False,
-            f"broke the connection while it was asked for GET {health.path}",
-            f"it must speak HTTP/1.1 on port {port} ({type(error).__name__})",
-        )
+        return Outcome(False, *checks.broken(health.path, port, type(error).__name__))
 
 
 async def _get(host: str, port: int, health: Health, name: str) -> Outcome:
@@ -61,14 +54,6 @@ async def _finish(reader: asyncio.StreamReader) -> None:
 def _read(line: str, path: str, port: int, name: str) -> Outcome:
     parts = line.split(" ", 2)
     if len(parts) < 2 or not parts[0].startswith("HTTP/") or not parts[1].isdigit():
-        return Outcome(False, f"did not answer in HTTP on port {port}", "it must speak HTTP/1.1, without TLS")
+        return Outcome(False, *checks.not_http(port))
     status = int(parts[1])
-    if 200 <= status < 400:
-        return Outcome(True)
-    hint = {
-        400: f"does it refuse unknown hosts? health checks say 'Host: {name}'",
-        401: "let the health path answer without signing in, or set another 'health.path'",
-        403: "let the health path answer without signing in, or set another 'health.path'",
-        404: "set 'health.path' in leeward.yaml to a path that answers 200",
-    }.get(status, "its log says more: see `lee logs`")
-    return Outcome(False, f"answered GET {path} with {status}", hint)
+    return Outcome(True) if 200 <= status < 400 else Outcome(False, *checks.answered(path, status, name))

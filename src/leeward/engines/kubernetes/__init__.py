@@ -1,0 +1,1 @@
+"""Run workloads on a Kubernetes cluster."""
