@@ -1,0 +1,203 @@
+"""Has builder images and their run images in the engine's store: our own, or one by name."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from leeward.builders import buildpacks_lifecycle, context
+from leeward.builders.bases import Bases
+from leeward.builders.buildpacks_phases import Builder, order_toml, run_toml
+from leeward.builders.command import last_words, must
+from leeward.builders.process import output
+from leeward.builders.recipes import RECIPES
+from leeward.errors import BuildFailed, Unavailable
+from leeward.ports import Say
+from leeward.settings import Settings
+
+BUILD, RUN = "buildpacks-build", "buildpacks"
+NODES = (22, 24)
+REPOSITORY = "leeward-buildpacks"
+USER = 1000
+_FILES = Path(__file__).parent / "cnb"
+_METADATA = "io.buildpacks.builder.metadata"
+_HOST_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+# The phases are one program that looks at its own name.
+_NAMES = ("analyzer", "detector", "restorer", "builder", "exporter", "rebaser")
+_ORDER = ("go", "python", "node", "static")
+_DISTRIBUTION = {"io.buildpacks.base.distro.name": "debian", "io.buildpacks.base.distro.version": "13"}
+_START = """#!/bin/sh
+exec python3 -I /cnb/lib/leeward/builders/cnb/__main__.py {name} {phase}
+"""
+
+
+class BuilderImages:
+    """The builder images that the engine has; those that are missing are made or pulled on first use."""
+
+    def __init__(self, settings: Settings, docker: Sequence[str], bases: Bases) -> None:
+        self._settings, self._docker, self._bases = settings, tuple(docker), bases
+        self._making = asyncio.Lock()
+
+    async def own(self, say: Say) -> Builder:
+        """The one that is made here. Raises BuildFailed."""
+        builder = Builder(f"{REPOSITORY}/builder:{tag()}", f"{REPOSITORY}/run:{tag()}", USER, USER)
+        async with self._making:
+            if not (await self.shown(builder.image) and await self.shown(builder.run_image)):
+                await self._make(builder, say)
+        return builder
+
+    async def named(self, image: str, say: Say) -> Builder:
+        """One by name, with the run image that it names. Raises BuildFailed."""
+        facts = await self._pulled(image, say)
+        settings = facts.get("Config") or {}
+        env = dict(item.partition("=")[::2] for item in settings.get("Env") or ())
+        run_image = _run_image((settings.get("Labels") or {}).get(_METADATA, ""))
+        user, group = env.get("CNB_USER_ID", ""), env.get("CNB_GROUP_ID", "")
+        if not (run_image and user.isdigit() and group.isdigit() and int(user) > 0):
+            raise BuildFailed(
+                f"'{image}' is not a builder image: it names no run image or no user to build as",
+                hint="give build.builder the name of a Cloud Native Buildpacks builder, or leave it out",
+                code="not-a-builder",
+            )
+        await self._pulled(run_image, say)
+        return Builder(image, run_image, int(user), int(group), own=False)
+
+    async def shown(self, image: str) -> Mapping[str, Any] | None:
+        """What the engine says of an image; None when it has none."""
+        code, text = await output((*self._docker, "image", "inspect", image))
+        if code:
+            return None
+        try:
+            found = json.loads(text)[0]
+        except (ValueError, IndexError) as error:
+            raise Unavailable("dockerd gave an answer that is none", hint="run `lee doctor`") from error
+        return dict(found)
+
+    async def _pulled(self, image: str, say: Say) -> Mapping[str, Any]:
+        facts = await self.shown(image)
+        if facts is None:
+            say(f"pulling {image}")
+            code, text = await output((*self._docker, "pull", "--quiet", image))
+            facts = None if code else await self.shown(image)
+            if facts is None:
+                raise BuildFailed(
+                    f"the image '{image}' could not be pulled: {last_words(text.splitlines())}",
+                    hint="correct build.builder, or leave it out to use Leeward's own builder",
+                    code="no-builder",
+                )
+        return facts
+
+    # --- made here ----------------------------------------------------------------------------------------
+
+    async def _make(self, builder: Builder, say: Say) -> None:
+        nodes = [f"node{major}" for major in NODES]
+        with self._work() as work:
+            lifecycle = await buildpacks_lifecycle.have(self._settings, work, say)
+            await self._bases.ensure([BUILD, RUN, *nodes, *(() if lifecycle else ("go-build",))], say)
+            say("making the builder image (once on this machine)")
+            folder = work / "context"
+            await asyncio.to_thread(_lay, folder, lifecycle, builder)
+            (work / "build").write_text("\n".join(dockerfile(lifecycle is not None)) + "\n")
+            (work / "run").write_text("\n".join(run_dockerfile()) + "\n")
+            bundle = self._settings.build_ca or _HOST_BUNDLE
+            trust = (f"--secret=id=leeward_ca,src={bundle}",) if bundle.is_file() else ()
+            message = "the builder image could not be made"
+            for name, image, more in (("build", builder.image, trust), ("run", builder.run_image, ())):
+                command = (*self._docker, "build", "--quiet", f"--file={work / name}", f"--tag={image}", *more)
+                await must((*command, str(folder)), message, env={"DOCKER_BUILDKIT": "1"})
+
+    @contextlib.contextmanager
+    def _work(self) -> Iterator[Path]:
+        place = self._settings.home / "cnb"
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="making-", dir=place) as name:
+            yield Path(name)
+
+
+def tag() -> str:
+    """The hash of everything that our builder image is made from."""
+    parts = [buildpacks_lifecycle.VERSION, *(RECIPES[name].tag for name in (BUILD, RUN))]
+    parts += [RECIPES[f"node{major}"].tag for major in NODES]
+    parts += [*dockerfile(True), *run_dockerfile(), _START]
+    parts += [text for path in _sources() for text in (path.relative_to(_FILES).as_posix(), path.read_text())]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def dockerfile(lifecycle: bool) -> tuple[str, ...]:
+    """The builder image: what builds, every Node, and `/cnb`; without a `lifecycle` it is built inside."""
+    labels = {**_DISTRIBUTION, "leeward.base": "buildpacks-builder"}
+    nodes = [f"COPY --from={RECIPES[f'node{major}'].image} /usr/local /opt/node/{major}" for major in NODES]
+    return (
+        *(() if lifecycle else buildpacks_lifecycle.stage(RECIPES["go-build"].image)),
+        f"FROM {RECIPES[BUILD].image}",
+        *nodes,
+        "COPY cnb /cnb",
+        *(() if lifecycle else ("COPY --from=lifecycle /out/ /cnb/lifecycle/",)),
+        f"ENV CNB_USER_ID={USER} CNB_GROUP_ID={USER}",
+        *(f"LABEL {key}={value}" for key, value in sorted(labels.items())),
+        f"USER {USER}:{USER}",
+        "WORKDIR /workspace",
+    )
+
+
+def run_dockerfile() -> tuple[str, ...]:
+    """The run image: the base as it is, with the words of the buildpacks specification."""
+    labels = {**_DISTRIBUTION, "io.buildpacks.rebasable": "true"}
+    return (
+        f"FROM {RECIPES[RUN].image}",
+        *(f"LABEL {key}={value}" for key, value in sorted(labels.items())),
+        f"USER {USER}:{USER}",
+    )
+
+
+def _lay(folder: Path, lifecycle: Path | None, builder: Builder) -> None:
+    """Put everything below `/cnb` into a folder; the same files give the same layer."""
+    root = folder / "cnb"
+    (root / "lifecycle").mkdir(parents=True)
+    for name in buildpacks_lifecycle.PROGRAMS if lifecycle else ():
+        assert lifecycle is not None
+        shutil.copy(lifecycle / name, root / "lifecycle" / name)
+    for name in _NAMES:
+        (root / "lifecycle" / name).symlink_to("lifecycle")
+    for source in _sources():
+        path = source.relative_to(_FILES)
+        if path.suffix == ".py":
+            _write(root / "lib" / "leeward" / "builders" / "cnb" / path, source.read_text(), 0o644)
+            continue
+        name, home = path.parts[1], root / "buildpacks" / f"leeward_{path.parts[1]}" / "1.0.0"
+        _write(home / path.name, source.read_text(), 0o644)
+        for phase in ("detect", "build"):
+            _write(home / "bin" / phase, _START.format(name=name, phase=phase), 0o755)
+    _write(root / "order.toml", "\n".join(order_toml((name, "procfile")) for name in _ORDER), 0o644)
+    _write(root / "run.toml", run_toml(builder.run_image), 0o644)
+    for place, names, _ in os.walk(root):
+        for name in names:
+            Path(place, name).chmod(0o755)
+    root.chmod(0o755)
+    context.settle(folder)
+
+
+def _sources() -> list[Path]:
+    return sorted(path for kind in ("*.py", "buildpacks/*/buildpack.toml") for path in _FILES.glob(kind))
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def _run_image(metadata: str) -> str:
+    """The run image that a builder's metadata names, by either of its two spellings."""
+    try:
+        found = json.loads(metadata or "{}")
+        images = found.get("images") or [(found.get("stack") or {}).get("runImage") or {}]
+        return str(images[0].get("image") or "")
+    except (ValueError, AttributeError, IndexError, TypeError):
+        return ""

@@ -1,0 +1,201 @@
+"""Brings images into an OCI layout for the lifecycle, and what it wrote back into the engine's store.
+
+A layout here is sparse: layers that the engine has already are named by their digests, and lie nowhere. Only what a
+build made anew is written, and only that is read again.
+"""
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_METADATA = "io.buildpacks.lifecycle.metadata"
+_BUILD = "io.buildpacks.build.metadata"
+LAUNCHER = "/cnb/lifecycle/launcher"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An image that a build wrote: its configuration, and of each layer the blob (which may lie nowhere)."""
+
+    config: Mapping[str, Any]
+    blobs: tuple[str, ...]
+    folder: Path
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The digests of the layers' tars, from the bottom to the top."""
+        return tuple(self.config["rootfs"]["diff_ids"])
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The image's labels."""
+        return self.config.get("config", {}).get("Labels") or {}
+
+    def blob(self, index: int) -> Path | None:
+        """The file of a layer, None where this build did not make it."""
+        path = _blob(self.folder, self.blobs[index])
+        return path if path.is_file() else None
+
+
+def folder_of(layout: Path, reference: str) -> Path:
+    """Where the lifecycle looks for an image in a layout directory."""
+    repository, _, tag = reference.rpartition(":")
+    host, slash, rest = repository.partition("/")
+    if not slash or not ("." in host or ":" in host or host == "localhost"):
+        host, rest = "index.docker.io", repository if slash else f"library/{repository}"
+    return layout / host / rest / tag
+
+
+def write_sparse(folder: Path, shown: Mapping[str, Any]) -> None:
+    """An image of the engine's store as a layout without layers, from what the engine shows of it."""
+    settings = shown.get("Config") or {}
+    names = ("User", "Env", "Entrypoint", "Cmd", "WorkingDir", "Labels", "ExposedPorts", "StopSignal")
+    layers = list(shown["RootFS"]["Layers"])
+    config = {
+        "architecture": shown["Architecture"],
+        "os": shown["Os"],
+        "config": {name: settings[name] for name in names if settings.get(name)},
+        "rootfs": {"type": "layers", "diff_ids": layers},
+        "history": [{"created_by": "leeward"} for _ in layers],
+    }
+    # The blobs' own digests are not known: nothing reads them, as the layers are taken from the store.
+    _write(folder, _json(config), [{"mediaType": _LAYER, "digest": layer, "size": 1} for layer in layers])
+
+
+def read(folder: Path) -> Exported:
+    """What the lifecycle wrote."""
+    index = json.loads((folder / "index.json").read_bytes())
+    manifest = json.loads(_blob(folder, index["manifests"][0]["digest"]).read_bytes())
+    config = json.loads(_blob(folder, manifest["config"]["digest"]).read_bytes())
+    return Exported(config, tuple(layer["digest"] for layer in manifest["layers"]), folder)
+
+
+def keep(exported: Exported, target: Path) -> None:
+    """Keep for the next build what it asks of this image: manifest, configuration, and the layer with the contents."""
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "blobs" / "sha256").mkdir(parents=True)
+    for name in ("index.json", "oci-layout"):
+        shutil.copyfile(exported.folder / name, target / name)
+    index = json.loads((target / "index.json").read_bytes())
+    manifest = index["manifests"][0]["digest"]
+    wanted = [manifest, json.loads(_blob(exported.folder, manifest).read_bytes())["config"]["digest"]]
+    bill = json.loads(exported.labels.get(_METADATA, "{}")).get("sbom") or {}
+    wanted += [exported.blobs[at] for at, diff in enumerate(exported.layers) if diff == bill.get("sha")]
+    for digest in wanted:
+        shutil.copyfile(_blob(exported.folder, digest), _blob(target, digest))
+
+
+def missing(exported: Exported, known: Sequence[Sequence[str]]) -> tuple[int, ...]:
+    """The layers that neither the build wrote nor the engine has in this place, given the layers of images it has."""
+    return tuple(
+        at
+        for at, _ in enumerate(exported.blobs)
+        if exported.blob(at) is None and not _stored(exported.layers, at, known)
+    )
+
+
+def image_config(exported: Exported, labels: Mapping[str, str]) -> bytes:
+    """The configuration as the engine gets it: any command runs with the buildpacks' environment.
+
+    The lifecycle lets the image start its `web` process and nothing else. Here the launcher comes first whatever is
+    started, so that a command of the manifest, a worker or a release command find what the buildpacks installed.
+    """
+    config = json.loads(json.dumps(dict(exported.config)))
+    settings = config["config"]
+    settings["Entrypoint"] = [LAUNCHER, "--"]
+    settings["Cmd"] = ["/cnb/process/web"] if "web" in process_types(exported) else ["/bin/sh"]
+    settings["Labels"] = {**(settings.get("Labels") or {}), **labels}
+    return _json(config)
+
+
+def process_types(exported: Exported) -> tuple[str, ...]:
+    """The processes that the image has."""
+    found = json.loads(exported.labels.get(_BUILD, "{}")).get("processes") or []
+    return tuple(str(process.get("type")) for process in found)
+
+
+def archive(
+    exported: Exported, config: bytes, known: Sequence[Sequence[str]], fetched: Mapping[int, Path], target: Path
+) -> str:
+    """Write what the engine loads: the configuration, and the layers that it lacks; the image's id."""
+    id = hashlib.sha256(config).hexdigest()
+    names = [f"{layer.removeprefix('sha256:')}.tar" for layer in exported.layers]
+    manifest = [{"Config": f"{id}.json", "RepoTags": None, "Layers": names}]
+    with tarfile.open(target, "w") as tar:
+        _add(tar, "manifest.json", _json(manifest))
+        _add(tar, f"{id}.json", config)
+        added: set[str] = set()
+        for at, name in enumerate(names):
+            path = fetched.get(at) or exported.blob(at)
+            if path is None or name in added or _stored(exported.layers, at, known):
+                continue
+            added.add(name)
+            tar.add(path, name)
+    return f"sha256:{id}"
+
+
+def take(saved: Path, wanted: Mapping[str, int], into: Path) -> Mapping[int, Path]:
+    """The tars of some layers out of an image that the engine saved."""
+    found: dict[int, Path] = {}
+    with tarfile.open(saved) as tar:
+        manifest = json.loads(_member(tar, "manifest.json"))[0]
+        layers = json.loads(_member(tar, manifest["Config"]))["rootfs"]["diff_ids"]
+        for diff, name in zip(layers, manifest["Layers"], strict=True):
+            if diff in wanted:
+                path = into / f"{wanted[diff]}.tar"
+                source = tar.extractfile(name)
+                assert source is not None
+                with path.open("wb") as sink:
+                    shutil.copyfileobj(source, sink)
+                found[wanted[diff]] = path
+    return found
+
+
+def _stored(layers: Sequence[str], at: int, known: Sequence[Sequence[str]]) -> bool:
+    """Whether an image of the store begins with the same layers: only then does the engine know this one there."""
+    return any(tuple(layers[: at + 1]) == tuple(other[: at + 1]) for other in known)
+
+
+def _write(folder: Path, config: bytes, layers: Sequence[Mapping[str, Any]]) -> None:
+    (folder / "blobs" / "sha256").mkdir(parents=True)
+    manifest = _json(
+        {"schemaVersion": 2, "mediaType": _MANIFEST, "config": _store(folder, config, _CONFIG), "layers": list(layers)}
+    )
+    index = {"schemaVersion": 2, "manifests": [_store(folder, manifest, _MANIFEST)]}
+    (folder / "index.json").write_bytes(_json(index))
+    (folder / "oci-layout").write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
+
+
+def _store(folder: Path, content: bytes, kind: str) -> dict[str, Any]:
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    _blob(folder, digest).write_bytes(content)
+    return {"mediaType": kind, "digest": digest, "size": len(content)}
+
+
+def _blob(folder: Path, digest: str) -> Path:
+    return folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+
+def _member(tar: tarfile.TarFile, name: str) -> bytes:
+    source = tar.extractfile(name)
+    assert source is not None
+    return source.read()
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    item = tarfile.TarInfo(name)
+    item.size = len(content)
+    tar.addfile(item, io.BytesIO(content))
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
