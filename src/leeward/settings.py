@@ -20,6 +20,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path = Field(default=Path("/var/lib/leeward"), description="Where all state lives.")
+    database_file: Path | None = Field(
+        default=None, description="File with the URL of a PostgreSQL database; empty: SQLite in the home."
+    )
     domain: str = Field(default="lee.localhost", description="Apps are served at `https://<app>.<domain>`.")
     http_port: int = Field(default=80, ge=1, le=65535, description="Port of the edge for HTTP.")
     https_port: int = Field(default=443, ge=1, le=65535, description="Port of the edge for HTTPS.")

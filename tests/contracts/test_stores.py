@@ -675,6 +675,27 @@ class NoticesContract:
         assert await anext(reader) == "end"
 
 
+class RegionStoreContract:
+    async def test_a_region_is_kept_with_its_credentials(self, stores: Stores) -> None:
+        east = Region("east", EngineKind.KUBERNETES, Secret("the-access-file"), "admin", "10.0.0.1:5000")
+
+        await stores.regions.put(east)
+        await stores.regions.put(replace(east, profile=Profile.GKE_AUTOPILOT))
+
+        (found,) = await stores.regions.list()
+        assert found == replace(east, profile=Profile.GKE_AUTOPILOT, created_at=NOW)
+        assert found.credentials is not None and found.credentials.reveal() == "the-access-file"
+
+    async def test_a_region_that_nobody_added_is_named_with_those_that_there_are(self, stores: Stores) -> None:
+        await stores.regions.put(Region("east", EngineKind.KUBERNETES))
+
+        for question in (stores.regions.get("west"), stores.regions.delete("west")):
+            with pytest.raises(NotFound, match="there is no region 'west', but local, east"):
+                await question
+        await stores.regions.delete("east")
+        assert await stores.regions.list() == []
+
+
 class TestSqlAppStore(AppStoreContract): ...
 
 
@@ -699,24 +720,10 @@ class TestChunkSampleStore(SampleStoreContract): ...
 class TestLocalNotices(NoticesContract): ...
 
 
-class TestRegions:
-    async def test_a_region_is_kept_with_its_credentials_sealed(self, stores: Stores, tmp_path: Path) -> None:
-        east = Region("east", EngineKind.KUBERNETES, Secret("the-access-file"), "admin", "10.0.0.1:5000")
+class TestSqlRegionStore(RegionStoreContract):
+    async def test_the_credentials_of_a_region_are_sealed(self, stores: Stores, tmp_path: Path) -> None:
+        await stores.regions.put(Region("east", EngineKind.KUBERNETES, Secret("the-access-file")))
 
-        await stores.regions.put(east)
-        await stores.regions.put(replace(east, profile=Profile.GKE_AUTOPILOT))
-
-        (found,) = await stores.regions.list()
-        assert found == replace(east, profile=Profile.GKE_AUTOPILOT, created_at=NOW)
-        assert found.credentials is not None and found.credentials.reveal() == "the-access-file"
         kept = b"".join(file.read_bytes() for file in tmp_path.glob("leeward.db*"))
-        assert b"the-access-file" not in kept
 
-    async def test_a_region_that_nobody_added_is_named_with_those_that_there_are(self, stores: Stores) -> None:
-        await stores.regions.put(Region("east", EngineKind.KUBERNETES))
-
-        for question in (stores.regions.get("west"), stores.regions.delete("west")):
-            with pytest.raises(NotFound, match="there is no region 'west', but local, east"):
-                await question
-        await stores.regions.delete("east")
-        assert await stores.regions.list() == []
+        assert b"east" in kept and b"the-access-file" not in kept

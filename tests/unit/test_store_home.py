@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
 from leeward.errors import Conflict, Unavailable
 from leeward.model.event import Event
@@ -73,7 +73,7 @@ async def test_a_failed_opening_lets_go_of_the_home(tmp_path: Path) -> None:
             await open_stores(Settings(home=tmp_path), Clock())
 
 
-def shape(engine: Engine) -> dict[str, Any]:
+def shape(engine: Engine | Connection) -> dict[str, Any]:
     """Everything that a server tells about its tables."""
     look = inspect(engine)
     tables = {}
@@ -81,7 +81,12 @@ def shape(engine: Engine) -> dict[str, Any]:
         if table != "alembic_version":
             tables[table] = {
                 "columns": {
-                    column["name"]: (str(column["type"]), column["nullable"], column["default"], column["primary_key"])
+                    column["name"]: (
+                        str(column["type"]),
+                        column["nullable"],
+                        column["default"],
+                        column.get("primary_key"),
+                    )
                     for column in look.get_columns(table)
                 },
                 "key": look.get_pk_constraint(table)["constrained_columns"],

@@ -28,7 +28,7 @@ from leeward.daemon.regions import ENGINES
 from leeward.edges.embedded.agent import EmbeddedEdge
 from leeward.engines.local.engine import LocalEngine
 from leeward.engines.regional import RegionalEngine
-from leeward.errors import LeewardError
+from leeward.errors import LeewardError, Unavailable
 from leeward.model.release import SourceKind
 from leeward.ports import Source, Stores
 from leeward.registry.contents import EngineContents
@@ -62,9 +62,10 @@ def main(settings: Settings) -> None:
 async def run(settings: Settings) -> None:
     """The control plane, until it is told to stop."""
     clock = SystemClock()
-    async with await open_stores(settings, clock) as stores:
+    opened = await open_stores(settings, clock)
+    async with opened as stores:
         plane = Plane(settings, clock, stores)
-        await plane.run()
+        await plane.run(opened.lost)
 
 
 class Plane:
@@ -129,8 +130,11 @@ class Plane:
         if kind in ("app", "deploy"):
             self.loops["deploys"].poke()
 
-    async def run(self) -> None:
-        """Serve the API and run the loops until told to stop; what deploys do is left to the next control plane."""
+    async def run(self, lost: asyncio.Event) -> None:
+        """Serve the API and run the loops until told to stop, or until another control plane may lead (`lost`).
+
+        What deploys do is left to the next control plane.
+        """
         started = time.monotonic()
         await self.services.access.first_run(self.settings)
         self.trees.mkdir(parents=True, exist_ok=True)
@@ -139,6 +143,7 @@ class Plane:
             self.engine.run(),
             self._watch(),
             self.lines.run(),
+            _end_when(lost),
             *(self._loop(name) for name in self.loops),
         ]
         await self.deploys.start()
@@ -211,3 +216,9 @@ class Plane:
     async def _collect(self) -> None:
         await self.collector.tick()
         await self.samples.sweep()
+
+
+async def _end_when(lost: asyncio.Event) -> None:
+    """Raises Unavailable once the stores are no longer ours: every part then ends, and the supervisor starts anew."""
+    await lost.wait()
+    raise Unavailable("the database ended this control plane's lead", hint="it waits for its turn again")

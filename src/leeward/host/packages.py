@@ -76,6 +76,7 @@ TESTS = (
     Package("chromium", "tests of the dashboard", optional=True),
     Package("fonts-dejavu-core", "tests of the dashboard"),
     Package("openssl", "tests of certificates"),
+    Package("postgresql", "tests of the store on a database server", optional=True),
     Package("wrk", "benchmarks", optional=True),
 )
 # Any of these means: the user brought an engine of their own, which is never replaced.

@@ -1,4 +1,4 @@
-"""One database: a single writer, a few readers."""
+"""One database, SQLite or PostgreSQL: a single writer, a few readers."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from leeward.errors import Unavailable
+from leeward.store.address import Address
 from leeward.store.migrate import migrate
 
 P = ParamSpec("P")
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 READERS = 3
 BUSY_MS = 10_000
+CONNECT_S = 10
 # Page cache in KiB of one connection: the hot part of 20,000 apps is far smaller, and memory counts.
 CACHE_KIB = 1024
 
@@ -72,6 +74,39 @@ class Database:
             opening.pop_all()
         return database
 
+    @classmethod
+    async def connect(cls, address: Address) -> "Database":
+        """Connect to PostgreSQL as its leader, migrated when needed. Raises Unavailable.
+
+        The writer's session waits for the end of an earlier leader's, and no other can write while it lasts.
+        """
+        from leeward.store.leader import KEEPALIVE, WRITES, unreachable
+
+        options = {"connect_args": {"server_settings": KEEPALIVE, "timeout": CONNECT_S}, "pool_pre_ping": True}
+        writer = _pool(address.url, 1, **options)
+        reader = _pool(address.url, READERS, isolation_level="AUTOCOMMIT", **options)
+
+        def alone(connection: Any, _record: object) -> None:
+            cursor = connection.cursor()
+            cursor.execute(f"SET lock_timeout = {BUSY_MS}")
+            cursor.execute(f"SELECT pg_advisory_lock({WRITES})")
+            cursor.execute("SET lock_timeout = 0")
+            cursor.close()
+            # A lock of a session outlives the transaction that the driver began for it.
+            connection.commit()
+
+        event.listen(writer.sync_engine, "connect", alone)
+        database = cls(writer, reader)
+        async with contextlib.AsyncExitStack() as opening:
+            opening.push_async_callback(database.close)
+            try:
+                async with database.write() as connection:
+                    await connection.run_sync(migrate)
+            except OSError as error:
+                raise unreachable(address, error) from error
+            opening.pop_all()
+        return database
+
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed at the end, rolled back by any exception."""
@@ -80,7 +115,7 @@ class Database:
                 yield connection
         except IntegrityError:
             raise
-        except (DBAPIError, PoolTimeout) as error:
+        except (DBAPIError, PoolTimeout, ConnectionError) as error:
             raise _unavailable(error) from error
 
     @asynccontextmanager
@@ -89,7 +124,7 @@ class Database:
         try:
             async with self._reader.connect() as connection:
                 yield connection
-        except (DBAPIError, PoolTimeout) as error:
+        except (DBAPIError, PoolTimeout, ConnectionError) as error:
             raise _unavailable(error) from error
 
     async def close(self) -> None:
@@ -99,7 +134,13 @@ class Database:
 
 
 def _engine(url: URL, size: int, **options: Any) -> AsyncEngine:
-    engine = create_async_engine(
+    engine = _pool(url, size, **options)
+    event.listen(engine.sync_engine, "connect", _prepare)
+    return engine
+
+
+def _pool(url: URL, size: int, **options: Any) -> AsyncEngine:
+    return create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,
         pool_size=size,
@@ -108,8 +149,6 @@ def _engine(url: URL, size: int, **options: Any) -> AsyncEngine:
         query_cache_size=200,
         **options,
     )
-    event.listen(engine.sync_engine, "connect", _prepare)
-    return engine
 
 
 def _prepare(connection: Any, _record: object) -> None:

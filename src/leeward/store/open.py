@@ -10,6 +10,7 @@ from leeward.errors import Unavailable
 from leeward.ports import Clock, Stores
 from leeward.settings import MIB, Settings
 from leeward.store.access import SqlAccessStore
+from leeward.store.address import Address, address
 from leeward.store.apps import SqlAppStore
 from leeward.store.database import Database
 from leeward.store.deploys import SqlDeployStore
@@ -25,9 +26,10 @@ from leeward.store.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class OpenStores:
-    """The stores, and how to close them."""
+    """The stores, and how to close them; `lost` is set when another control plane may own them now."""
 
     stores: Stores
+    lost: asyncio.Event
     _open: AsyncExitStack
 
     async def close(self) -> None:
@@ -44,23 +46,33 @@ class OpenStores:
 async def open_stores(settings: Settings, clock: Clock) -> OpenStores:
     """Take the home, migrate its database and open everything in it.
 
-    Raises Conflict when another control plane owns the home, or the master key is not that of the database.
+    With a database server it waits until no other control plane leads there. Raises Conflict when another control
+    plane owns the home, or the master key is not that of the database.
     """
     async with AsyncExitStack() as opening:
         opening.callback(HomeLock(settings.home).release)
+        lost = asyncio.Event()
+        server = address(settings.database_file) if settings.database_file else None
+        if server is not None:
+            # The driver is not loaded where nobody needs it.
+            from leeward.store.leader import Leadership
+
+            leadership = await Leadership.take(server)
+            opening.push_async_callback(leadership.release)
+            lost = leadership.lost
         try:
-            stores = await _stores(settings, clock, opening)
+            stores = await _stores(settings, clock, opening, server)
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(
                 f"the state in '{settings.home}' could not be opened: {str(error).lower()}",
                 hint="look at the folder's owner and at the free disk space",
             ) from error
-        return OpenStores(stores, opening.pop_all())
+        return OpenStores(stores, lost, opening.pop_all())
 
 
-async def _stores(settings: Settings, clock: Clock, opening: AsyncExitStack) -> Stores:
+async def _stores(settings: Settings, clock: Clock, opening: AsyncExitStack, server: Address | None) -> Stores:
     home = settings.home
-    database = await Database.open(_private(home / "leeward.db"))
+    database = await (Database.connect(server) if server else Database.open(_private(home / "leeward.db")))
     opening.push_async_callback(database.close)
     vault = Vault(home / "keys" / "master.key")
     async with database.read() as connection:
