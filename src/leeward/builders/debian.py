@@ -5,8 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Every file newer than this gets this time, so that the same packages give the same bytes (2026-01-01).
-EPOCH = 1_767_225_600
+from leeward.plan.settle import EPOCH
+
+# Every file newer than this gets this time, so that the same packages give the same bytes.
+__all__ = ["EPOCH", "Mirrors", "bootstrap", "mirrors_of", "parse_sources"]
+
 _SUITES = frozenset({"bullseye", "bookworm", "trixie", "forky", "sid"})
 _ONE_LINE = re.compile(r"^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+(.+)$")
 _OPTIONS = (

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +24,10 @@ class PullFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image: its names by tag and by digest, labels, when it was made, and the digests of its layers."""
+    """One image: its names by tag and by digest, labels, when it was made, and the digests of its layers.
+
+    `tagged` is when it got a name last; with `created` it is in Unix seconds.
+    """
 
     id: str
     tags: tuple[str, ...]
@@ -31,6 +35,8 @@ class Image:
     labels: Mapping[str, str] = field(default_factory=dict)
     created: float = 0.0
     layers: tuple[str, ...] = ()
+    tagged: float = 0.0
+    arch: str = ""
 
 
 class Images:
@@ -51,6 +57,8 @@ class Images:
             tuple(facts.get("RepoDigests") or ()),
             facts["Config"].get("Labels") or {},
             layers=tuple(facts["RootFS"].get("Layers") or ()),
+            tagged=_seconds((facts.get("Metadata") or {}).get("LastTagTime") or ""),
+            arch=str(facts.get("Architecture") or ""),
         )
 
     async def list(self) -> Sequence[Image]:
@@ -142,6 +150,13 @@ class Images:
                 return await client.request(method, path, params=params)
         except httpx.HTTPError as error:
             raise Unavailable("dockerd does not answer", hint="run `lee doctor`") from error
+
+
+def _seconds(text: str) -> float:
+    """Unix seconds of a time in the engine's words; 0.0 for never."""
+    with contextlib.suppress(ValueError):
+        return max(0.0, datetime.fromisoformat(text).timestamp())
+    return 0.0
 
 
 def _json(answer: httpx.Response) -> Any:

@@ -6,6 +6,7 @@ puller can read them: a gzip file may have many members.
 """
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import json
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from isal import isal_zlib
 
@@ -28,19 +30,23 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer: the digest of its tar, and the folders with its files and with the recipe of its tar."""
+    """One layer: the digest of its tar, and the folders with its files and with the recipe of its tar.
+
+    `chain` names it together with all that is below it.
+    """
 
     diff: str
     files: Path
     recipe: Path
+    chain: str = ""
 
 
 class Store:
     """dockerd's overlay2 store."""
 
-    def __init__(self, data_root: Path) -> None:
-        self._images = data_root / "image" / "overlay2"
-        self._files = data_root / "overlay2"
+    def __init__(self, data_root: Path, driver: str = "overlay2") -> None:
+        self._images = data_root / "image" / driver
+        self._files = data_root / driver
 
     def config(self, id: str) -> bytes:
         """The image's configuration, byte for byte. Raises Unreadable."""
@@ -54,16 +60,65 @@ class Store:
 
     def layers(self, config: bytes) -> Sequence[Layer]:
         """The image's layers, from the bottom to the top. Raises Unreadable."""
-        found, chain = [], ""
-        for diff in json.loads(config)["rootfs"]["diff_ids"]:
-            chain = diff if not chain else digest(f"{chain} {diff}".encode())
-            place = self._images / "layerdb" / "sha256" / chain.removeprefix("sha256:")
+        found = []
+        diffs = json.loads(config)["rootfs"]["diff_ids"]
+        for diff, chain in zip(diffs, chains(diffs), strict=True):
+            place = self._place(chain)
             try:
                 cache = (place / "cache-id").read_text().strip()
             except OSError as error:
                 raise Unreadable(str(error)) from error
-            found.append(Layer(diff, self._files / cache / "diff", place / "tar-split.json.gz"))
+            found.append(Layer(diff, self._files / cache / "diff", place / "tar-split.json.gz", chain))
         return found
+
+    def has(self, chain: str) -> bool:
+        """Whether a layer is there, upon the layers that its chain names."""
+        return (self._place(chain) / "cache-id").is_file()
+
+    def has_image(self, id: str) -> bool:
+        """Whether an image is there."""
+        return (self._images / "imagedb" / "content" / "sha256" / id.removeprefix("sha256:")).is_file()
+
+    def size(self, chain: str) -> int:
+        """Bytes of a layer's files; 0 when it is not there."""
+        with contextlib.suppress(OSError, ValueError):
+            return int((self._place(chain) / "size").read_text())
+        return 0
+
+    def _place(self, chain: str) -> Path:
+        return self._images / "layerdb" / "sha256" / chain.removeprefix("sha256:")
+
+
+def chains(diffs: Sequence[str]) -> Iterator[str]:
+    """The name of each layer together with all that is below it."""
+    chain = ""
+    for diff in diffs:
+        chain = diff if not chain else digest(f"{chain} {diff}".encode())
+        yield chain
+
+
+def names(layer: Layer) -> Iterator[tuple[str, int]]:
+    """Path, without a leading slash, and size of everything in a layer. Raises Unreadable."""
+    for entry in _recipe(layer):
+        if entry["type"] == 1:
+            yield os.fsdecode(_name(entry)).removeprefix("./").strip("/"), int(entry.get("size") or 0)
+
+
+def tar_size(layer: Layer) -> int:
+    """Bytes of the layer's tar. Raises Unreadable."""
+    return sum(
+        len(base64.b64decode(entry.get("payload") or "")) if entry["type"] == 2 else int(entry.get("size") or 0)
+        for entry in _recipe(layer)
+    )
+
+
+def _recipe(layer: Layer) -> Iterator[dict[str, Any]]:
+    try:
+        with gzip.open(layer.recipe) as recipe:
+            for line in recipe:
+                yield json.loads(line)
+    except (OSError, ValueError, EOFError) as error:
+        raise Unreadable(f"layer {layer.diff}: {error}") from error
 
 
 def read(layer: Layer) -> Iterator[bytes]:
