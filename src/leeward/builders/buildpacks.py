@@ -35,6 +35,8 @@ _HOST_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|DSN|DATABASE_URL", re.I)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _MOST = 8 * MIB
+# What the lifecycle says of itself in every build.
+_NOISE = ("Warning: Did not find SBOM l", "Warning: Platform requested experimental", "WARNING: Your kernel does not")
 _NEVER = frozenset({".git", ".hg", ".svn", ".DS_Store"})
 
 
@@ -251,7 +253,7 @@ class _Runner:
         await asyncio.gather(*self._going, return_exceptions=True)
 
     def _say(self, text: str, say: Say) -> None:
-        if self._left > 0:
+        if self._left > 0 and not text.startswith(_NOISE):
             self._left -= len(text) + 1
             say(f"    {text}")
             if self._left <= 0:

@@ -19,7 +19,10 @@ _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _METADATA = "io.buildpacks.lifecycle.metadata"
 _BUILD = "io.buildpacks.build.metadata"
-LAUNCHER = "/cnb/lifecycle/launcher"
+# Without a command: the process that the buildpacks made, which brings its own environment.
+_ENTRY = 'if [ $# -gt 0 ]; then exec /cnb/lifecycle/launcher -- "$@"; else exec /cnb/process/web; fi'
+# Layers that lie above the app's: every change of the code needs their bytes again.
+_ABOVE = ("sbom", "launcher", "config", "process-types")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def read(folder: Path) -> Exported:
 
 
 def keep(exported: Exported, target: Path) -> None:
-    """Keep for the next build what it asks of this image: manifest, configuration, and the layer with the contents."""
+    """Keep for the next build what it asks of this image: manifest, configuration, and the small layers."""
     shutil.rmtree(target, ignore_errors=True)
     (target / "blobs" / "sha256").mkdir(parents=True)
     for name in ("index.json", "oci-layout"):
@@ -88,10 +91,12 @@ def keep(exported: Exported, target: Path) -> None:
     index = json.loads((target / "index.json").read_bytes())
     manifest = index["manifests"][0]["digest"]
     wanted = [manifest, json.loads(_blob(exported.folder, manifest).read_bytes())["config"]["digest"]]
-    bill = json.loads(exported.labels.get(_METADATA, "{}")).get("sbom") or {}
-    wanted += [exported.blobs[at] for at, diff in enumerate(exported.layers) if diff == bill.get("sha")]
+    metadata = json.loads(exported.labels.get(_METADATA, "{}"))
+    above = {(metadata.get(name) or {}).get("sha") for name in _ABOVE}
+    wanted += [exported.blobs[at] for at, diff in enumerate(exported.layers) if diff in above]
     for digest in wanted:
-        shutil.copyfile(_blob(exported.folder, digest), _blob(target, digest))
+        if _blob(exported.folder, digest).is_file():
+            shutil.copyfile(_blob(exported.folder, digest), _blob(target, digest))
 
 
 def missing(exported: Exported, known: Sequence[Sequence[str]]) -> tuple[int, ...]:
@@ -106,13 +111,13 @@ def missing(exported: Exported, known: Sequence[Sequence[str]]) -> tuple[int, ..
 def image_config(exported: Exported, labels: Mapping[str, str]) -> bytes:
     """The configuration as the engine gets it: any command runs with the buildpacks' environment.
 
-    The lifecycle lets the image start its `web` process and nothing else. Here the launcher comes first whatever is
-    started, so that a command of the manifest, a worker or a release command find what the buildpacks installed.
+    The lifecycle lets the image start one process and nothing else. Here the launcher comes first whatever is started,
+    so that a command of the manifest, a worker or a release command find what the buildpacks installed.
     """
     config = json.loads(json.dumps(dict(exported.config)))
     settings = config["config"]
-    settings["Entrypoint"] = [LAUNCHER, "--"]
-    settings["Cmd"] = ["/cnb/process/web"] if "web" in process_types(exported) else ["/bin/sh"]
+    settings["Entrypoint"] = ["/bin/sh", "-c", _ENTRY, "leeward"]
+    settings["Cmd"] = []
     settings["Labels"] = {**(settings.get("Labels") or {}), **labels}
     return _json(config)
 

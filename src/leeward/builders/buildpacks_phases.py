@@ -97,7 +97,7 @@ def phases(
     place = ("-layers=/layers", "-no-color")
     disk = ("-layout", "-layout-dir=/layout")
     ours = {"CNB_EXPERIMENTAL_MODE": "silent", "SOURCE_DATE_EPOCH": str(EPOCH)}
-    code = {**proxies, **({"LEEWARD_BUILD_CACHE": _TOOLS} if builder.own else {})}
+    code = dict(proxies)
     before = (f"-previous-image={PREVIOUS}",) if previous else ()
     order = ("-order=/leeward/order.toml",) if builder.own else ()
     where = ("-app=/workspace", "-platform=/platform")
@@ -175,6 +175,8 @@ def variables(
         found |= {"PIP_INDEX_URL": pip_index, "UV_DEFAULT_INDEX": pip_index}
     if npm_registry:
         found |= {"NPM_CONFIG_REGISTRY": npm_registry, "YARN_NPM_REGISTRY_SERVER": npm_registry}
+    if own:
+        found["LEEWARD_BUILD_CACHE"] = _TOOLS
     found |= dict(plan.args)
     return found | {name: env[name] for name in plan.build_secrets if name in env}
 

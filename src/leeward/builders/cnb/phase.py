@@ -90,12 +90,12 @@ class Phase:
     def __init__(self, app: Path, layers: Path, platform: Path, env: Mapping[str, str]) -> None:
         self.app, self.layers = app, layers
         self._platform = platform
-        # Where the platform lends a directory that outlives the build: faster than a cached layer.
-        lent = env.get("LEEWARD_BUILD_CACHE", "")
-        self.cache = Path(lent) if lent and Path(lent).is_dir() else None
         self.env = dict(env)
         self.env |= {"SOURCE_DATE_EPOCH": EPOCH, "PYC_INVALIDATION_MODE": "UNCHECKED_HASH"}
         self.env |= {path.name: path.read_text() for path in sorted(platform.glob("env/*")) if path.is_file()}
+        # Where the platform lends a directory that outlives the build: faster than a cached layer.
+        lent = self.env.get("LEEWARD_BUILD_CACHE", "")
+        self.cache = Path(lent) if lent and Path(lent).is_dir() else None
 
     def layer(self, name: str) -> Layer:
         """A layer of this buildpack."""
