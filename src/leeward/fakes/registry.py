@@ -1,9 +1,10 @@
 """A registry in memory, for tests."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from leeward.errors import FetchFailed, PushFailed, RolloutFailed
+from leeward.model.image import BaseMark, Held, ImageFacts, LayerPackages
 
 _SIZE = 1_000_000
 
@@ -20,6 +21,14 @@ class FakeRegistry:
         self.young: set[str] = set()
         """References that are too new to be collected."""
         self.pushed: list[tuple[str, str]] = []
+        self.marks: dict[str, BaseMark] = {}
+        """Image id to the base that it stands on."""
+        self.packages: dict[str, LayerPackages] = {}
+        """Layer to what it says of packages."""
+        self.layers: dict[str, tuple[str, ...]] = {}
+        """Image id to its layers, from the bottom; without an entry an image is one layer."""
+        self.bound: dict[str, str] = {}
+        """Image id to the reason why it cannot be put on another base."""
 
     async def push(self, image_id: str, app: str, tag: str) -> str:
         """Keep it."""
@@ -49,6 +58,39 @@ class FakeRegistry:
         if reference not in self.stored:
             raise RolloutFailed(f"the image '{reference}' could not be pulled: not found", hint="deploy again")
         self.local.add(reference)
+
+    async def describe(self, reference: str) -> ImageFacts:
+        """From `layers` and `marks`."""
+        await self.ensure(reference)
+        id = self.stored[reference]
+        return ImageFacts(reference, self.layers.get(id, (f"sha256:{id[-64:]}",)), "amd64", self.marks.get(id))
+
+    async def contents(self, reference: str, known: frozenset[str] = frozenset()) -> Mapping[str, LayerPackages]:
+        """From `packages`."""
+        layers = (await self.describe(reference)).layers
+        return {layer: self.packages.get(layer, LayerPackages()) for layer in layers if layer not in known}
+
+    async def rebase(self, reference: str, app: str, tag: str, base: str, onto: BaseMark) -> str:
+        """A new id with the base's layers below."""
+        facts = await self.describe(reference)
+        old = self.stored[reference]
+        if base not in self.local:
+            raise PushFailed(f"base image '{base}' is not on this machine", hint="rebase again: it is made anew")
+        if reason := self.bound.get(old):
+            raise PushFailed(reason, hint="deploy it again to build it on the new base")
+        id = f"sha256:{hashlib.sha256(f'{old} {base}'.encode()).hexdigest()}"
+        self.local.add(id)
+        self.layers[id] = (*self.layers.get(base, (base,)), *facts.layers[onto.layers :])
+        self.marks[id] = onto
+        return await self.push(id, app, tag)
+
+    async def held(self) -> Sequence[Held]:
+        """Every reference, in the order in which they came."""
+        prefix = len(self.address) + 1
+        return [
+            Held(name[prefix:].partition("@")[0], name, float(place), ((id, _SIZE),))
+            for place, (name, id) in enumerate(self.stored.items())
+        ]
 
     async def forget(self, app: str) -> None:
         """Forget its names."""

@@ -36,7 +36,7 @@ class Component:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class LayerPackages:
     """What one layer says about packages, and the paths that it takes away from the layers below.
 
     A removed path that ends with a slash is a folder whose former content is gone.

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
-from leeward.model.image import Component, Contents, Ecosystem
+from leeward.model.image import Component, Ecosystem, LayerPackages
 from leeward.plan.gobinary import go_modules
 from leeward.plan.jars import jar_components
 
@@ -59,7 +59,7 @@ def read_program(path: str, file: IO[bytes]) -> Iterable[Component]:
     return (Component(Ecosystem.GO, name, version, path) for name, version in go_modules(file))
 
 
-def merged(layers: Iterable[Contents]) -> tuple[Component, ...]:
+def merged(layers: Iterable[LayerPackages]) -> tuple[Component, ...]:
     """The packages of an image from its layers, from the bottom to the top; sorted."""
     found: dict[str, list[Component]] = {}
     for layer in layers:

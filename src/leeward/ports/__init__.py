@@ -16,6 +16,7 @@ from leeward.ports.stores import (
     every_app,
 )
 from leeward.ports.world import (
+    BaseImages,
     Builder,
     BuildJob,
     Built,
@@ -42,6 +43,7 @@ from leeward.ports.world import (
 __all__ = [
     "AccessStore",
     "AppStore",
+    "BaseImages",
     "BuildJob",
     "Builder",
     "Built",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from leeward.model.app import AppSpec
 from leeward.model.build import BuildPlan
+from leeward.model.image import Base, BaseMark, Held, ImageFacts, LayerPackages, Upgrade
 from leeward.model.region import Examined, Region
 from leeward.model.release import SourceRef
 from leeward.model.route import Certificate, Route, Traffic
@@ -174,12 +175,51 @@ class Registry(Protocol):
         """Have the image in the engine's store, from the registry if need be. Raises RolloutFailed."""
         ...
 
+    async def describe(self, reference: str) -> ImageFacts:
+        """The layers of an image, and the base that it stands on. Raises RolloutFailed when nobody has it."""
+        ...
+
+    async def contents(self, reference: str, known: frozenset[str] = frozenset()) -> Mapping[str, LayerPackages]:
+        """What each layer that is not `known` says of packages. Raises RolloutFailed when nobody has the image."""
+        ...
+
+    async def rebase(self, reference: str, app: str, tag: str, base: str, onto: BaseMark) -> str:
+        """Put the layers of the image `base` below those of `reference`, and push that; its reference.
+
+        Raises PushFailed naming what in the image depends on its present base.
+        """
+        ...
+
+    async def held(self) -> Sequence[Held]:
+        """Every image of ours that is kept, and what it weighs; nothing where that cannot be known."""
+        ...
+
     async def forget(self, app: str) -> None:
         """Remove every name of the images of an app that is gone; repeatable. Their bytes go when it is collected."""
         ...
 
     async def collect(self, keep: Mapping[str, frozenset[str]]) -> int:
         """Remove every image of ours but those kept (app -> digest references); bytes that were freed."""
+        ...
+
+
+class BaseImages(Protocol):
+    """The base images that apps stand on."""
+
+    async def present(self, flavour: str) -> Base:
+        """The base as new builds get it, made when it is missing. Raises BuildFailed, NotFound."""
+        ...
+
+    async def newer(self, flavour: str) -> Sequence[Upgrade]:
+        """The packages of the base that its mirror has newer. Raises BuildFailed, NotFound."""
+        ...
+
+    async def fresh(self, flavour: str, say: Say) -> Base:
+        """The base with the newest packages; made when there are newer ones. Callers at the same time share it."""
+        ...
+
+    async def point(self, flavour: str, content: str) -> bool:
+        """Let new builds get this content, which was made before; False when it is no longer there."""
         ...
 
 

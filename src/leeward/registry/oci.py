@@ -6,15 +6,21 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 from leeward.errors import FetchFailed, PushFailed, RolloutFailed, Unavailable
+from leeward.model.image import BaseMark, Held, ImageFacts, LayerPackages
+from leeward.plan.rebase import mark
 from leeward.registry import embedded
 from leeward.registry.blobs import Away, Refused, Stopped
+from leeward.registry.compose import Composer, NotRebasable
 from leeward.registry.embedded import argv, prepare
 from leeward.registry.gc import Local, names_to_remove
+from leeward.registry.held import held
 from leeward.registry.images import Image, Images, PullFailed
-from leeward.registry.layers import Unreadable
+from leeward.registry.layers import Store, Unreadable
+from leeward.registry.packages import scan
 from leeward.registry.push import Pusher
 from leeward.registry.sweep import Sweep
 from leeward.settings import MIB, Settings
@@ -24,6 +30,8 @@ __all__ = ["OciRegistry", "argv", "prepare"]
 # A deploy pushes first and makes its release afterwards: what is younger than this may be its.
 GRACE_S = 3600.0
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
+# The builder's word that nothing in the image depends on the dates of its files.
+_PLANNED = "leeward.planned"
 
 
 class OciRegistry:
@@ -43,7 +51,7 @@ class OciRegistry:
             image = await self._images.find(image_id)
             if image is None:
                 raise PushFailed(f"image '{image_id[:19]}' is not on this machine", hint="build it again")
-            return await self._push(image, app, tag)
+            return await self._push(await self._settled(image), app, tag)
 
     async def pin(self, image: str, app: str, tag: str) -> str:
         """Take a foreign image in, and give its reference by digest. Raises FetchFailed."""
@@ -80,6 +88,57 @@ class OciRegistry:
                 hint="deploy again: the image is built and pushed anew",
             ) from error
 
+    async def describe(self, reference: str) -> ImageFacts:
+        """The layers of an image, and the base that it stands on. Raises RolloutFailed when nobody has it."""
+        image = await self._had(reference)
+        return ImageFacts(reference, image.layers, image.arch, mark(image.labels))
+
+    async def contents(self, reference: str, known: frozenset[str] = frozenset()) -> Mapping[str, LayerPackages]:
+        """What each layer that is not known yet says of packages. Raises RolloutFailed when nobody has the image."""
+        image = await self._had(reference)
+        store = await self._store()
+        if store is None:
+            return {}
+        try:
+            return await asyncio.to_thread(
+                lambda: {
+                    layer.diff: scan(layer) for layer in store.layers(store.config(image.id)) if layer.diff not in known
+                }
+            )
+        except Unreadable:
+            return {}
+
+    async def rebase(self, reference: str, app: str, tag: str, base: str, onto: BaseMark) -> str:
+        """The image with the layers of the image `base` below it, pushed; its reference. Raises PushFailed."""
+        image, lower = await self._had(reference), await self._images.find(base)
+        if lower is None:
+            raise PushFailed(f"base image '{base}' is not on this machine", hint="rebase again: it is made anew")
+        store = await self._store()
+        if store is None:
+            raise PushFailed("this engine's store cannot be read, so nothing is rebased", hint="deploy again instead")
+
+        def compose(stop: threading.Event) -> str:
+            composer = Composer(self._settings.docker_socket, store, self._memory, stop)
+            return composer.rebase(image.id, lower.id, onto.layers)
+
+        async with self._pushes():
+            try:
+                made = await self._images.find(await _in_thread(compose))
+            except NotRebasable as error:
+                raise PushFailed(str(error), hint="deploy it again to build it on the new base") from error
+            except (Unreadable, Refused) as error:
+                raise PushFailed(f"the image could not be put on another base: {error}") from error
+            assert made is not None
+            return await self._push(made, app, tag)
+
+    async def held(self) -> Sequence[Held]:
+        """Every image of ours that is kept, and what it weighs; nothing where the registry is not the embedded one."""
+        store = await self._store()
+        if store is None or not self._settings.registry_embedded:
+            return ()
+        data = embedded.data(self._settings)
+        return await asyncio.to_thread(lambda: tuple(held(data, store, self._settings.registry)))
+
     async def forget(self, app: str) -> None:
         """Remove every name of the images of an app that is gone; repeatable. Their bytes go when it is collected."""
         repository = f"{self._settings.registry}/{app}"
@@ -100,6 +159,34 @@ class OciRegistry:
                 sweep = Sweep(embedded.data(self._settings), self._memory, self._now(), self._grace_s)
                 freed += await asyncio.to_thread(sweep.run, keep)
         return freed + await self._images.prune_build_cache(self._settings.build_cache_mib * MIB)
+
+    async def _had(self, reference: str) -> Image:
+        await self.ensure(reference)
+        image = await self._images.find(reference)
+        if image is None:
+            raise RolloutFailed(f"the image '{reference}' is gone", hint="deploy again")
+        return image
+
+    async def _store(self) -> Store | None:
+        """The engine's store, None where it is not laid out as we know it."""
+        root, driver = await self._images.data_root()
+        return Store(root) if driver == "overlay2" else None
+
+    async def _settled(self, image: Image) -> Image:
+        """The image without the dates of its build, so that the same source is the same digest; else as it is."""
+        store = await self._store() if image.labels.get(_PLANNED) else None
+        if store is None:
+            return image
+
+        def compose(stop: threading.Event) -> str:
+            return Composer(self._settings.docker_socket, store, self._memory, stop).settle(image.id)
+
+        try:
+            settled = await self._images.find(await _in_thread(compose))
+        except (Unreadable, Refused):
+            # A layer that cannot be read, or an engine that takes no archive: it is pushed as it was built.
+            return image
+        return settled or image
 
     async def _push(self, image: Image, app: str, tag: str) -> str:
         repository = f"{self._settings.registry}/{app}"
@@ -162,12 +249,22 @@ class OciRegistry:
         ]
         used = await self._images.used()
         names = names_to_remove(images, prefix, keep, used, self._now(), self._grace_s)
+        if names:
+            # What was pushed has the date of its source only: it is as old as its name.
+            images = [replace(image, made=max(image.made, await self._tagged(image, names))) for image in images]
+            names = names_to_remove(images, prefix, keep, used, self._now(), self._grace_s)
         if not names:
             return 0
         before = await self._images.layers_size()
         for name in names:
             await self._images.untag(name)
         return max(0, before - await self._images.layers_size())
+
+    async def _tagged(self, image: Local, names: Collection[str]) -> float:
+        if not {image.id, *image.tags, *image.digests}.intersection(names):
+            return 0.0
+        found = await self._images.find(image.id)
+        return found.tagged if found else 0.0
 
     def _check_foreign(self, image: str, app: str) -> None:
         if re.fullmatch(r"(sha256:)?[0-9a-f]{12,64}", image):

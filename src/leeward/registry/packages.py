@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from leeward.model.image import Component, Contents
+from leeward.model.image import Component, LayerPackages
 from leeward.plan.contents import program, read_program, reader_of, removed_by
 from leeward.registry.layers import Layer, names
 
 
-def scan(layer: Layer) -> Contents:
+def scan(layer: Layer) -> LayerPackages:
     """What a layer says of packages, and what it takes away from those below. Blocks. Raises Unreadable."""
     found: list[Component] = []
     removed: list[str] = []
@@ -29,7 +29,7 @@ def scan(layer: Layer) -> Contents:
                 here = tuple((reader or read_program)(path, file))
                 found += here
                 files += [path] if reader is not None or here else []
-    return Contents(tuple(sorted(set(found))), tuple(removed), tuple(files))
+    return LayerPackages(tuple(sorted(set(found))), tuple(removed), tuple(files))
 
 
 def _may_be_go(root: Path, path: str, size: int) -> bool:
