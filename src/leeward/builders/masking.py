@@ -15,7 +15,7 @@ class Masker:
     """Replaces each value, raw and in every form that the scan of images knows, by stars."""
 
     def __init__(self, values: Iterable[str]) -> None:
-        self._finder = Finder({form: "" for value in values for form in _forms(value) if len(form) >= _SHORTEST})
+        self._finder = Finder({form: ("",) for value in values for form in _forms(value) if len(form) >= _SHORTEST})
         self.longest = self._finder.longest
         """Bytes of an unfinished line that must be held back, so that no form is cut in two."""
 

@@ -25,7 +25,7 @@ class Hit:
 class Finder:
     """Looks for every needle at once; safe to use from several threads."""
 
-    def __init__(self, needles: Mapping[bytes, str]) -> None:
+    def __init__(self, needles: Mapping[bytes, tuple[str, ...]]) -> None:
         self._needles = sorted(needles)
         self._names = [needles[needle] for needle in self._needles]
         self._automaton = BytesAhoCorasick(self._needles) if needles else None
@@ -33,7 +33,7 @@ class Finder:
         self.longest = max(map(len, needles), default=0)
 
     def hits(self, data: bytes) -> Iterator[Hit]:
-        """Every place, overlapping ones too."""
+        """Every place for each variable, overlapping ones too."""
         if self._automaton is None or not data:
             return
         self._seen += len(data)
@@ -42,7 +42,8 @@ class Finder:
             if sum(map(len, some)) <= _MOST_STATES:
                 self._automaton = BytesAhoCorasick(some, implementation=Implementation.DFA)
         for needle, start, end in self._automaton.find_matches_as_indexes(data, overlapping=True):
-            yield Hit(self._names[needle], start, end)
+            for name in self._names[needle]:
+                yield Hit(name, start, end)
 
     def covered(self, data: bytes) -> list[tuple[int, int]]:
         """The parts that are hidden together, in order; no two touch."""
@@ -55,14 +56,14 @@ class Finder:
         return found
 
 
-def needles(secrets: Mapping[str, str]) -> dict[bytes, str]:
-    """What to look for: form to the variable's name. Values that occur by chance are left out: see `is_strong`."""
-    found: dict[bytes, str] = {}
+def needles(secrets: Mapping[str, str]) -> dict[bytes, tuple[str, ...]]:
+    """What to look for: form to the variables' names. Values that occur by chance are left out: see `is_strong`."""
+    found: dict[bytes, tuple[str, ...]] = {}
     for name in sorted(secrets):
-        for core in cores(secrets[name]):
-            if is_strong(core):
-                found.update(dict.fromkeys(forms(core), name))
-        found.update((line.encode("utf-8", "surrogatepass"), name) for line in lines(secrets[name]) if is_strong(line))
+        mine = {form for core in cores(secrets[name]) if is_strong(core) for form in forms(core)}
+        mine |= {line.encode("utf-8", "surrogatepass") for line in lines(secrets[name]) if is_strong(line)}
+        for form in mine:
+            found[form] = (*found.get(form, ()), name)
     return found
 
 

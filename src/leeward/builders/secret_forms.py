@@ -5,6 +5,7 @@ import codecs
 import html
 import json
 import math
+import quopri
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -22,9 +23,11 @@ _PIECE = 30
 _MOST_PIECES = 12
 _MOST_LINES = 4
 _PHRASE = 16
+_HALF = 12
 _BORING = re.compile(r"[a-z][a-z0-9+.-]*://[^@?#]*|[\w.+-]+@[\w.-]+|/[\w./-]*|(?:[\w-]+\.)+[a-z][\w-]*(?::\d+)?", re.I)
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential|auth", re.I)
 _PAIR = re.compile(r"([\w.-]+)\s*=\s*([^;\s\"']+)")
+_NAME = re.compile(r"[\w./:@\s-]*")
 _MARKER = re.compile(r"-----(?:BEGIN|END)[ A-Z0-9]*-----")
 _UU = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", b"`" + bytes(range(33, 96)))
 
@@ -34,13 +37,14 @@ def is_strong(text: str) -> bool:
 
     At least 8 characters, 5 of them different, 16 bits by their frequency; no URL without a password, no path, host
     or address. Below 24 characters it must also look like no name: letters alone need 16 characters, digits alone 12,
-    and of several parts joined by `-_./:@` or spaces at least one must mix letters and digits over 8 characters.
+    and of several parts joined by `-_./:@` or spaces at least one must mix letters and digits over 8 characters, or
+    there is another sign beside letters and digits.
     """
     if len(text) < SHORTEST or len(set(text)) < _DISTINCT or _bits(text) < _BITS:
         return False
     if _BORING.fullmatch(text) and not any(_is_random(part) for part in _parts(text)):
         return False
-    if len(text) >= _LONG:
+    if len(text) >= _LONG or (_is_mixed(text) and not _NAME.fullmatch(text)):
         return True
     parts = _parts(text)
     if len(parts) > 1:
@@ -67,10 +71,11 @@ def forms(text: str) -> frozenset[bytes]:
     raw = text.encode("utf-8", "surrogatepass")
     found = {form[:_LONGEST_FORM] for form in _texts(text, raw) if form}
     random = _is_random(text)
+    mixed = _is_mixed(text) and "://" not in text
     for form in _packed(text, raw):
         found.add(form[:_LONGEST_FORM])
         # What is broken into lines, or in two, leaves one of these whole.
-        if random or len(form) > 2 * _LONGEST_FORM:
+        if mixed or len(form) > 2 * _LONGEST_FORM:
             found.update(_pieces(form))
     if random and len(raw) >= 2 * _PHRASE:
         found.update((raw[: len(raw) // 2], raw[len(raw) // 2 :]))
@@ -138,6 +143,8 @@ def _texts(text: str, raw: bytes) -> Iterator[bytes]:
             yield escaped.encode("utf-8", "surrogatepass")
     for changed in (
         repr(text)[1:-1],
+        repr(raw)[2:-1],
+        quopri.encodestring(raw).decode().rstrip("\n").removesuffix("="),
         html.escape(text),
         html.escape(text, quote=False),
         text.replace("'", "'\\''"),
@@ -213,7 +220,7 @@ def _base32(raw: bytes) -> Iterator[bytes]:
 def _pieces(form: bytes) -> Iterable[bytes]:
     if len(form) <= 2 * _PIECE:
         half = len(form) // 2
-        return [part for part in (form[:half], form[half:]) if len(part) >= _PHRASE]
+        return [part for part in (form[:half], form[half:]) if len(part) >= _HALF]
     starts = range(0, len(form) - _PIECE + 1, _PIECE)
     return [form[at : at + _PIECE] for at in starts[:_MOST_PIECES]]
 

@@ -48,7 +48,7 @@ class ScanningBuilder:
         return built
 
     async def _scan(
-        self, job: BuildJob, built: Built, values: Mapping[str, str], found: Mapping[bytes, str], say: Say
+        self, job: BuildJob, built: Built, values: Mapping[str, str], found: Mapping[bytes, tuple[str, ...]], say: Say
     ) -> Sequence[Leak]:
         began = time.monotonic()
         marks = await asyncio.to_thread(self._notes.marks, values)
@@ -72,7 +72,7 @@ class ScanningBuilder:
         self,
         content: ImageContent,
         new: Sequence[tuple[LayerContent, str]],
-        found: Mapping[bytes, str],
+        found: Mapping[bytes, tuple[str, ...]],
         marks: frozenset[str],
         stop: threading.Event,
     ) -> Scan:
