@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import yaml
+from httpx2.websockets import HTTPXWSException, WebSocketUpgradeError
 from lightkube.config.client_adapter import user_auth, verify_cluster
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.config.models import User
@@ -217,8 +218,14 @@ class Cluster:
                         output.extend(data[: max(0, most - len(output))])
                     elif channel == 3:
                         return exit_code(_status(data), self.region)
-        except (httpx2.HTTPError, ExceptionGroup) as error:
-            raise unreachable(self.region, self.server, _why(_first(error))) from error
+        except (httpx2.HTTPError, HTTPXWSException, ExceptionGroup) as error:
+            first = _first(error)
+            if isinstance(first, LeewardError):
+                raise first from error
+            if isinstance(first, WebSocketUpgradeError):
+                code = first.response.status_code
+                raise failure(code, {}, self.region, f"an instance's node ({pod})") from error
+            raise unreachable(self.region, self.server, _why(first)) from error
 
 
 def exit_code(status: Mapping[str, Any], region: str) -> int:

@@ -1,0 +1,116 @@
+"""Carry out steps: apply objects and take them away."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from leeward.engines.kubernetes.cluster import Cluster
+from leeward.engines.kubernetes.failures import not_ours
+from leeward.engines.kubernetes.informer import Key
+from leeward.engines.kubernetes.kinds import BUDGET, DEPLOYMENT, NAMESPACE, POD, VOLUME, Kind, kind_of
+from leeward.engines.kubernetes.names import COST, DRAINING, TAKES, group_name, namespace, stamped
+from leeward.engines.kubernetes.objects import ours
+from leeward.engines.kubernetes.project import project_objects
+from leeward.engines.kubernetes.render import deployment, disruption_budget, environment, service
+from leeward.engines.kubernetes.rules import Rules
+from leeward.engines.kubernetes.sight import Sight
+from leeward.errors import Unavailable
+from leeward.model.runtime import Workload
+
+# Lower than anybody's: of several instances, those that take no requests go first.
+_FIRST_TO_GO = "-1000"
+
+
+class Deeds:
+    """The only place that changes anything in the cluster. Touches nothing without our home's label."""
+
+    def __init__(self, cluster: Cluster, rules: Rules, sight: Sight) -> None:
+        self._cluster = cluster
+        self._rules = rules
+        self._sight = sight
+        self._project = lru_cache(256)(self._project_objects)
+
+    def _project_objects(self, project: str) -> tuple[dict[str, Any], ...]:
+        return tuple(stamped(made) for made in project_objects(project, self._rules))
+
+    # --- objects ------------------------------------------------------------------------------------------
+
+    async def have(self, made: Mapping[str, Any]) -> None:
+        """Have an object as it is rendered; sends nothing when it is so already. Raises Conflict for a stranger's."""
+        kind, meta = kind_of(made), made["metadata"]
+        key = (meta.get("namespace", ""), meta["name"])
+        seen = self._sight.find(kind, key)
+        wished = meta["annotations"]["leeward.dev/applied"]
+        if seen is not None and seen.deleted:
+            raise Unavailable(f"{kind.kind} '{meta['name']}' is still being deleted", hint="it is tried again")
+        if seen is not None and seen.applied == wished and not self._sight.drifted(kind, key, seen):
+            return
+        if seen is None:
+            found = await self._cluster.get(kind, *key)
+            if found is not None and not ours(found, self._rules.home):
+                raise not_ours(kind.kind, meta["name"], key[0])
+        self._sight.took(kind, await self._cluster.apply(made))
+
+    async def delete(self, kind: Kind, key: Key) -> None:
+        """Have an object go; it is forgotten at once."""
+        await self._cluster.delete(kind, *key)
+        self._sight.gone(kind, key)
+
+    async def have_project(self, project: str) -> None:
+        """Have what all apps of a project share."""
+        for made in self._project(project):
+            await self.have(made)
+
+    async def drop_namespace(self, name: str) -> None:
+        """Have a whole namespace go, unless it holds data."""
+        volumes = await self._cluster.ask("GET", VOLUME.path(name), what="volumes", params={"limit": "1"})
+        if not volumes.get("items"):
+            await self._cluster.delete(NAMESPACE, "", name)
+
+    # --- steps --------------------------------------------------------------------------------------------
+
+    async def serve(self, want: Workload, generation: int) -> None:
+        """Let the name of the process stand for a generation."""
+        await self.have_project(want.project)
+        await self.have(stamped(service(want, self._rules, generation)))
+
+    async def start(self, want: Workload, replicas: int) -> None:
+        """Have so many instances of this generation."""
+        await self.have_project(want.project)
+        await self.have(stamped(environment(want, self._rules)))
+        budget = disruption_budget(want, self._rules)
+        if budget is not None:
+            await self.have(stamped(budget))
+        else:
+            await self._unless_absent(BUDGET, want.project, group_name(want.app, want.process, want.generation))
+        await self.have(stamped(deployment(want, self._rules, replicas)))
+
+    async def scale(self, want: Workload, generation: int, replicas: int) -> None:
+        """Have so many instances of an older generation."""
+        one = self._sight.of_process(want.app, want.process).get(generation)
+        if one is None or one.replicas == replicas:
+            return
+        body = {"spec": {"replicas": replicas}}
+        if (shown := await self._cluster.patch(DEPLOYMENT, one.namespace, one.name, body)) is not None:
+            self._sight.groups.put(shown)
+
+    async def mark(self, instance: str, since: float | None) -> None:
+        """Let an instance take no more requests, and go before others."""
+        pod = self._sight.named(instance)
+        if pod is None or pod.deleted:
+            return
+        mark = "routed" if since is None else f"{since:.3f}"
+        body = {"metadata": {"annotations": {DRAINING: mark, COST: _FIRST_TO_GO}, "labels": {TAKES: "no"}}}
+        if (shown := await self._cluster.patch(POD, pod.namespace, pod.name, body)) is not None:
+            self._sight.pods.put(shown)
+
+    async def drop(self, app: str, process: str, generation: int) -> None:
+        """Have a whole generation go, with its variables and its budget."""
+        for kind, key, each in self._sight.of_app(app):
+            if (each.process, each.generation) == (process, generation) and kind.kind != "Service":
+                await self.delete(kind, key)
+
+    async def _unless_absent(self, kind: Kind, project: str, name: str) -> None:
+        key = (namespace(project), name)
+        if self._sight.find(kind, key) is not None:
+            await self.delete(kind, key)

@@ -1,0 +1,26 @@
+"""Show workloads as the objects that they become. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from leeward.engines.kubernetes.project import project_objects
+from leeward.engines.kubernetes.render import deployment, disruption_budget, environment, service
+from leeward.engines.kubernetes.rules import Rules
+from leeward.model.runtime import Workload
+
+
+def manifests(wants: Iterable[Workload], rules: Rules) -> Sequence[Mapping[str, Any]]:
+    """Secrets as stars, in the order in which they are applied; what workloads share stands there once."""
+    found: list[Mapping[str, Any]] = []
+    for want in wants:
+        budget = disruption_budget(want, rules)
+        for made in (
+            *project_objects(want.project, rules, hidden=True),
+            service(want, rules, want.generation),
+            environment(want, rules, hidden=True),
+            *([budget] if budget is not None else []),
+            deployment(want, rules, want.instances),
+        ):
+            if made not in found:
+                found.append(made)
+    return found

@@ -1,0 +1,325 @@
+"""Know what runs in a cluster: instances, their generations, and every object that belongs to them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from leeward.engines.changes import Changes
+from leeward.engines.kubernetes import observe
+from leeward.engines.kubernetes.cluster import Cluster
+from leeward.engines.kubernetes.informer import Informer, Key
+from leeward.engines.kubernetes.kinds import DEPLOYMENT, EVENT, NODE, OF_APPS, OF_PROJECTS, OPTIONAL, POD, Kind
+from leeward.engines.kubernetes.names import HOME, INSTANCE
+from leeward.engines.kubernetes.objects import Group, Known, group, known
+from leeward.engines.kubernetes.plan import Memory
+from leeward.engines.kubernetes.pods import Pod, amount, millicpu, read, seconds
+from leeward.engines.kubernetes.reasons import Largest
+from leeward.engines.kubernetes.rules import Rules
+from leeward.errors import Unavailable
+from leeward.model.runtime import Instance, InstanceState, Observed
+
+_SYNC_S = 10.0
+# The cluster chooses what to end; if it chose another instance, this one is asked for again.
+_LEAVING_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """The node's word on a health check that failed."""
+
+    uid: str
+    at: float
+    message: str
+
+
+class Sight:
+    """What the watches say of one platform in one cluster."""
+
+    def __init__(self, cluster: Cluster, rules: Rules, now: Callable[[], float]) -> None:
+        self._rules = rules
+        self._now = now
+        self._changes = Changes()
+        self._moved = asyncio.Event()
+        self._served: set[str] = set()
+        self._fresh: set[str] = set()
+        self._leaving: dict[str, float] = {}
+        self._baselines: dict[tuple[str, Key, str], str] = {}
+        self._checks: dict[str, _Check] = {}
+        self.settle: Callable[[Pod | None, Pod | None], None] = lambda before, after: None
+        """Called after each change of a pod, old and new."""
+        mine = {"labelSelector": f"{HOME}={rules.home}"}
+        self.pods: Informer[Pod] = Informer(cluster, POD, read, self._pod, match=mine)
+        self.groups: Informer[Group] = Informer(cluster, DEPLOYMENT, group, self._group, match=mine)
+        failed = {"fieldSelector": "involvedObject.kind=Pod,reason=Unhealthy"}
+        self._events: Informer[_Check] = Informer(cluster, EVENT, _check, self._event, match=failed, optional=True)
+        self._nodes: Informer[Largest] = Informer(cluster, NODE, _room, lambda *_: None, optional=True)
+        self.objects: dict[str, Informer[Known]] = {
+            kind.kind: Informer(
+                cluster, kind, known, self._object(kind), match=mine, partial=True, optional=kind in OPTIONAL
+            )
+            for kind in (*OF_PROJECTS, *OF_APPS, *OPTIONAL)
+        }
+
+    @property
+    def home(self) -> str:
+        """The platform whose objects these are."""
+        return self._rules.home
+
+    @property
+    def watches(self) -> tuple[Informer[Any], ...]:
+        """All of them, to be run."""
+        return (self.groups, *self.objects.values(), self._nodes, self._events, self.pods)
+
+    async def ready(self) -> None:
+        """Have looked at everything once. Raises what keeps us from it; later, what is known may be old, not wrong."""
+        needed = [watch for watch in self.watches if not watch.synced.is_set() and watch is not self._events]
+        if not needed:
+            return
+        for watch in needed:
+            if watch.failed is not None:
+                raise watch.failed
+        done = asyncio.gather(*(watch.synced.wait() for watch in needed))
+        try:
+            await asyncio.wait_for(done, _SYNC_S)
+        except TimeoutError as error:
+            failed = next((watch.failed for watch in needed if watch.failed is not None), None)
+            raise failed or Unavailable(f"region '{self._rules.region}' has not been looked at yet") from error
+
+    # --- hearing ------------------------------------------------------------------------------------------
+
+    def _pod(self, key: Key, before: Pod | None, after: Pod | None) -> None:
+        pod = after or before
+        assert pod is not None
+        if after is None:
+            for names in (self._served, self._fresh):
+                names.discard(pod.name)
+            self._leaving.pop(pod.name, None)
+            self._checks.pop(pod.uid, None)
+        elif before is None and self.pods.synced.is_set() and pod.role == INSTANCE:
+            self._fresh.add(pod.name)
+        if after is not None and not after.path and after.ready and not (before and before.ready):
+            # A worker is ready when it has lived for a while: somebody should look then.
+            later = observe.next_look_s({pod.name: after}, self._now())
+            if later is not None:
+                asyncio.get_running_loop().call_later(later, self.changed, after.app)
+        self.settle(before, after)
+        self.changed(pod.app)
+
+    def _group(self, key: Key, before: Group | None, after: Group | None) -> None:
+        self._baseline(DEPLOYMENT, key, before.known if before else None, after.known if after else None)
+        one = after or before
+        assert one is not None
+        self.changed(one.known.app)
+
+    def _object(self, kind: Kind) -> Callable[[Key, Known | None, Known | None], None]:
+        def told(key: Key, before: Known | None, after: Known | None) -> None:
+            self._baseline(kind, key, before, after)
+            one = after or before
+            assert one is not None
+            if after is None or self.drifted(kind, key, after):
+                # What all apps of a project share concerns each of them.
+                for app in {one.app} if one.app else self._apps_of(one.project):
+                    self.changed(app)
+
+        return told
+
+    def _baseline(self, kind: Kind, key: Key, before: Known | None, after: Known | None) -> None:
+        if after is None:
+            if before is not None:
+                self._baselines.pop((kind.kind, key, before.uid), None)
+        elif (kind.kind, key, after.uid) not in self._baselines:
+            # At first sight what it is counts as what we made of it, unless somebody wrote to it later.
+            self._baselines[kind.kind, key, after.uid] = "" if after.touched else after.owned
+
+    def _event(self, key: Key, before: _Check | None, after: _Check | None) -> None:
+        last = self._checks.get(after.uid) if after is not None else None
+        if after is None or (last is not None and last.at > after.at):
+            return
+        pod = next((pod for pod in self.pods.items.values() if pod.uid == after.uid), None)
+        if pod is not None or not self.pods.synced.is_set():
+            self._checks[after.uid] = after
+        if pod is not None and (last is None or last.message != after.message):
+            self.changed(pod.app)
+
+    # --- objects ------------------------------------------------------------------------------------------
+
+    def find(self, kind: Kind, key: Key) -> Known | None:
+        """An object of ours; None when it is not there."""
+        if kind is DEPLOYMENT:
+            found = self.groups.items.get(key)
+            return found.known if found is not None else None
+        return self.objects[kind.kind].items.get(key) if kind.kind in self.objects else None
+
+    def drifted(self, kind: Kind, key: Key, seen: Known) -> bool:
+        """Whether somebody changed a field of ours."""
+        return self._baselines.get((kind.kind, key, seen.uid)) != seen.owned
+
+    def took(self, kind: Kind, shown: Mapping[str, Any]) -> None:
+        """The server's answer to our apply: as it is now, it is right."""
+        seen = known(shown)
+        meta = shown["metadata"]
+        key = (meta.get("namespace", ""), meta["name"])
+        self._baselines[kind.kind, key, seen.uid] = seen.owned
+        self._informer(kind).put(shown)
+
+    def gone(self, kind: Kind, key: Key) -> None:
+        """We have deleted it."""
+        self._informer(kind).drop(key)
+
+    def _informer(self, kind: Kind) -> Informer[Any]:
+        if kind is DEPLOYMENT:
+            return self.groups
+        return self.pods if kind is POD else self.objects[kind.kind]
+
+    def of_app(self, app: str) -> tuple[tuple[Kind, Key, Known], ...]:
+        """Every object of an app but its pods; Deployments first, so that nothing is started again."""
+        found = [(DEPLOYMENT, key, each.known) for key, each in self.groups.items.items() if each.known.app == app]
+        for watch in self.objects.values():
+            found += [(watch.kind, key, each) for key, each in watch.items.items() if each.app == app]
+        return tuple(found)
+
+    def empty_projects(self) -> tuple[tuple[str, str], ...]:
+        """Project and namespace of those in which nothing of an app is left."""
+        used = {each.known.project for each in self.groups.items.values()}
+        used |= {pod.project for pod in self.pods.items.values()}
+        for watch in self.objects.values():
+            used |= {each.project for each in watch.items.values() if each.app}
+        spaces = self.objects["Namespace"].items
+        return tuple(
+            (each.project, name) for (_, name), each in spaces.items() if each.project not in used and not each.deleted
+        )
+
+    # --- instances ----------------------------------------------------------------------------------------
+
+    def observed(self, app: str) -> Observed:
+        """What is known of an app."""
+        found = [self._shown(pod) for pod in self.pods.items.values() if pod.app == app and pod.role == INSTANCE]
+        for one in self.groups.items.values():
+            here = sum(i.process == one.known.process and i.generation == one.known.generation for i in found)
+            if one.known.app == app and one.refused and here < one.replicas:
+                mine = one.known
+                found.append(
+                    observe.refused(
+                        app, mine.process, mine.project, mine.generation, one.refused, seconds(one.created_at)
+                    )
+                )
+        return Observed(app, tuple(found))
+
+    def _shown(self, pod: Pod) -> Instance:
+        check = self._checks.get(pod.uid)
+        one = self._group_of(pod)
+        shown = observe.instance(
+            pod,
+            self._now(),
+            check=check.message if check is not None else "",
+            largest=self.largest(),
+            host=f"{pod.app}.{self._rules.domain}",
+            disk_mib=self._rules.disk_mib,
+            stuck="did not get ready within its deadline" if one is not None and one.late else "",
+        )
+        leaves = self._leaving.get(pod.name)
+        if one is None or (leaves is not None and self._now() - leaves < _LEAVING_S):
+            return _stopping(shown)
+        return shown
+
+    def _group_of(self, pod: Pod) -> Group | None:
+        return next(
+            (
+                one
+                for one in self.groups.items.values()
+                if (one.known.app, one.known.process, one.known.generation) == (pod.app, pod.process, pod.generation)
+            ),
+            None,
+        )
+
+    def largest(self) -> Largest | None:
+        """The most that any one node has; None when nodes may not be looked at."""
+        rooms = self._nodes.items.values()
+        if not rooms:
+            return None
+        return Largest(max(room.millicpu for room in rooms), max(room.memory_mib for room in rooms))
+
+    def named(self, instance: str) -> Pod | None:
+        """The pod of an instance."""
+        return next((pod for pod in self.pods.items.values() if pod.name == instance), None)
+
+    def of_process(self, app: str, process: str) -> dict[int, Group]:
+        """The generations of a process."""
+        return {
+            one.known.generation: one
+            for one in self.groups.items.values()
+            if one.known.app == app and one.known.process == process and not one.known.deleted
+        }
+
+    def memory(self, app: str, process: str, serves: int | None) -> Memory:
+        """What the plan cannot see in the instances."""
+        pods = [pod for pod in self.pods.items.values() if pod.app == app and pod.process == process]
+        draining = {pod.name: pod.since for pod in pods if pod.draining}
+        return Memory(draining, frozenset(self._fresh), serves)
+
+    def served(self, app: str, process: str, routed: frozenset[str] | None) -> None:
+        """Remember which instances have had requests."""
+        for shown in self.observed(app).of(process):
+            ready = routed is None and shown.state is InstanceState.READY
+            if ready or (routed is not None and (shown.id in routed or shown.peer in routed)):
+                self._fresh.discard(shown.id)
+
+    def leave(self, instances: tuple[str, ...]) -> None:
+        """These have just been told to go."""
+        now = self._now()
+        self._leaving.update((name, now) for name in instances if name not in self._leaving)
+        for name in instances:
+            if now - self._leaving[name] >= _LEAVING_S:
+                self._leaving[name] = now
+
+    # --- changes ------------------------------------------------------------------------------------------
+
+    def changed(self, app: str) -> None:
+        """Say that something of an app changed."""
+        self._changes.put(app)
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    def moved(self) -> asyncio.Event:
+        """Set at the next change."""
+        return self._moved
+
+    def changes(self) -> AsyncIterator[str]:
+        """The apps of which something changed, from now on."""
+        return self._changes.read()
+
+    def apps(self) -> frozenset[str]:
+        """The apps of which anything is there."""
+        found = {pod.app for pod in self.pods.items.values()} | {one.known.app for one in self.groups.items.values()}
+        for watch in self.objects.values():
+            found |= {each.app for each in watch.items.values()}
+        return frozenset(found - {""})
+
+    def _apps_of(self, project: str) -> set[str]:
+        return {one.known.app for one in self.groups.items.values() if one.known.project == project}
+
+
+def _stopping(shown: Instance) -> Instance:
+    return Instance(
+        shown.id,
+        shown.app,
+        shown.process,
+        shown.release,
+        shown.generation,
+        InstanceState.STOPPING,
+        shown.host,
+        shown.port,
+        shown.started_at,
+        restarts=shown.restarts,
+    )
+
+
+def _check(shown: Mapping[str, Any]) -> _Check:
+    at = shown.get("lastTimestamp") or (shown.get("series") or {}).get("lastObservedTime") or shown.get("eventTime")
+    return _Check((shown.get("involvedObject") or {}).get("uid", ""), seconds(at), shown.get("message", ""))
+
+
+def _room(shown: Mapping[str, Any]) -> Largest:
+    room = (shown.get("status") or {}).get("allocatable") or {}
+    return Largest(millicpu(room.get("cpu", "0")), amount(room.get("memory", "0")) // 1024**2)
