@@ -23,7 +23,7 @@ def build(phase: Phase) -> None:
         "GOCACHE": str(phase.tools_cache("go-build")),
         "GOMODCACHE": str(phase.tools_cache("go-modules")),
         "GOFLAGS": "-buildvcs=false -trimpath -modcacherw",
-        "GOTOOLCHAIN": phase.env.get("GOTOOLCHAIN", "local"),
+        "GOTOOLCHAIN": phase.env.get("GOTOOLCHAIN", "auto"),
     }
     layer = phase.layer("programs")
     key = key_of("go", tree_key(phase.app))

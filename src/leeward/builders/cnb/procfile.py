@@ -3,11 +3,13 @@
 import json
 import re
 
-from leeward.builders.cnb.phase import Phase, Process, say
+from leeward.builders.cnb.phase import Phase, Process, key_of, say
 
 FILE = "Procfile"
 # The platform's own list: it knows the manifest, variables and the code.
 GIVEN = "LEEWARD_PROCESSES"
+# Variables that the code was found to need.
+ENV = "LEEWARD_ENV"
 _LINE = re.compile(r"([A-Za-z0-9_-]{1,64})\s*:\s*(\S.*)")
 
 
@@ -22,18 +24,26 @@ def build(phase: Phase) -> None:
     for type in sorted(commands):
         say(f"process {type}: {commands[type]}")
     phase.processes([Process(type, commands[type], type == "web") for type in sorted(commands)])
+    if env := _object(phase, ENV):
+        layer = phase.layer("env")
+        layer.empty()
+        layer.env(env)
+        layer.keep(key_of(sorted(env.items())), launch=True)
 
 
 def listed(phase: Phase) -> dict[str, str]:
     """Process type to command."""
     found = {match[1].lower(): match[2] for line in phase.text(FILE).splitlines() if (match := _match(line))}
+    return found | _object(phase, GIVEN)
+
+
+def _object(phase: Phase, name: str) -> dict[str, str]:
+    """A variable of the platform that holds names and texts."""
     try:
-        given = json.loads(phase.env.get(GIVEN) or "{}")
+        given = json.loads(phase.env.get(name) or "{}")
     except ValueError:
-        given = {}
-    if isinstance(given, dict):
-        found |= {str(name): str(command) for name, command in given.items() if command}
-    return found
+        return {}
+    return {str(key): str(value) for key, value in given.items() if value} if isinstance(given, dict) else {}
 
 
 def _match(line: str) -> re.Match[str] | None:

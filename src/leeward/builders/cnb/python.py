@@ -28,13 +28,15 @@ def build(phase: Phase) -> None:
     layer = phase.layer("venv")
     extra = servers(phase)
     key = key_of(sys.version_info[:2], _what(phase), extra, _linked(phase))
-    if layer.known == key:
+    # Django collects its static files with what is installed: then the layer must be here.
+    needed = bool(phase.has("manage.py")) and not phase.env.get("DISABLE_COLLECTSTATIC")
+    if layer.known == key and (not needed or (layer.path / "bin").is_dir()):
         say("dependencies are as they were: the layer is used again")
-        layer.keep(key, launch=True)
-        phase.processes(_processes(phase))
-        return
-    _install(phase, layer, extra)
-    layer.keep(key, launch=True)
+    else:
+        _install(phase, layer, extra)
+    layer.keep(key, launch=True, build=needed, cache=needed)
+    if needed and (_site(layer.path) / "django").is_dir():
+        _collect(phase, layer)
     phase.processes(_processes(phase))
 
 
@@ -119,6 +121,14 @@ def _install(phase: Phase, layer: Layer, extra: tuple[str, ...]) -> None:
         (_site(venv) / "leeward-app.pth").write_text(f"{folder}\n")
     layer.env(_LAUNCH)
     layer.bill(components(_site(venv)))
+
+
+def _collect(phase: Phase, layer: Layer) -> None:
+    python = str(layer.path / "bin" / "python")
+    try:
+        phase.run(python, "manage.py", "collectstatic", "--noinput")
+    except Failed as error:
+        say(f"note: static files were not collected: {error}; DISABLE_COLLECTSTATIC=1 leaves this out")
 
 
 def components(site: Path) -> Iterator[Component]:
