@@ -12,6 +12,7 @@ from pathlib import Path
 
 from leeward.builders import context, leftovers
 from leeward.builders.bases import Bases, tags
+from leeward.builders.buildpacks import BuildpacksBuilder
 from leeward.builders.command import ENGINE_GONE
 from leeward.builders.failures import explain
 from leeward.builders.limits import Cgroup
@@ -23,7 +24,7 @@ from leeward.builders.sink import Sink
 from leeward.builders.upstream import Upstream
 from leeward.builders.watch import Watch, too_many_processes
 from leeward.errors import BuildFailed, LeewardError, Unavailable
-from leeward.model.app import AppSpec
+from leeward.model.app import AppSpec, Strategy
 from leeward.model.build import BuildPlan
 from leeward.ports import BuildJob, Built, Say
 from leeward.settings import Settings
@@ -46,6 +47,7 @@ class BuildkitBuilder:
         self._swept = False
         self.bases = Bases(settings)
         self._upstream = Upstream(self._docker)
+        self._buildpacks = BuildpacksBuilder(settings, self._docker, self.bases, self._cgroup)
 
     def plan(self, tree: Path, spec: AppSpec, env: Mapping[str, str], versions: Mapping[str, str]) -> BuildPlan:
         """Decide how to build. Reads files only. Raises PlanFailed."""
@@ -58,6 +60,8 @@ class BuildkitBuilder:
         if self._slots.locked():
             say(f"waiting for a build slot ({self._settings.builds} at once)")
         async with self._slots:
+            if job.plan.strategy == Strategy.BUILDPACKS:
+                return await self._buildpacks.build(job, say)
             with self._work(job) as work:
                 return await self._build(job, work, say)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from leeward.builders import dockerfile, manifest_lines, own_dockerfile, procfile
+from leeward.builders import buildpacks_plan, dockerfile, manifest_lines, own_dockerfile, procfile
 from leeward.builders.detect import Found, below, detect
 from leeward.builders.processes import Processes, given, processes
 from leeward.builders.providers.provider import Context, Contribution
@@ -33,16 +33,14 @@ def plan(
     """
     if spec.build.strategy is Strategy.IMAGE:
         return _image(spec)
-    if spec.build.strategy is Strategy.BUILDPACKS:
-        raise Invalid(
-            [Problem("build/strategy", "'buildpacks' cannot be built here yet", "use 'auto' or 'dockerfile'")]
-        )
     root = AppView(tree)
     view = root.at(spec.path)
     if view is None:
         if spec.path not in (".", "", "./"):
             raise PlanFailed(f"path '{spec.path}' is not a directory with files in it", hint=_directories(root))
         view = root
+    if spec.build.strategy is Strategy.BUILDPACKS:
+        return buildpacks_plan.plan(view, root, spec, env, versions, tags)
     if spec.build.strategy is Strategy.DOCKERFILE:
         because = (manifest_lines.read(root, spec.name).get("build.strategy", Evidence("leeward.yaml", 0, "strategy")),)
         return _dockerfile(view, root, spec, env, (Decision("provider", "dockerfile", because),))

@@ -68,6 +68,7 @@ class BuildSpec(Spec):
     target: str | None = None
     args: Mapping[str, str] = Field(default_factory=dict)
     image: str | None = None
+    builder: str | None = None
     command: str | None = None
     install_command: str | None = None
     output: str | None = None
