@@ -26,6 +26,7 @@ from leeward.builders.watch import Watch, too_many_processes
 from leeward.errors import BuildFailed, LeewardError, Unavailable
 from leeward.model.app import AppSpec, Strategy
 from leeward.model.build import BuildPlan
+from leeward.plan.rebase import REBASABLE
 from leeward.ports import BuildJob, Built, Say
 from leeward.settings import Settings
 
@@ -133,8 +134,7 @@ class BuildkitBuilder:
 
     def _arguments(self, job: BuildJob, work: Path, marker: str) -> Iterator[str]:
         yield from ("--progress=plain", f"--file={work / 'Dockerfile'}", f"--iidfile={work / 'iid'}")
-        labels = {"home": str(self._settings.home), "app": job.app, "deploy": job.key}
-        yield from (f"--label=leeward.{key}={value}" for key, value in labels.items())
+        yield from (f"--label={key}={value}" for key, value in _labels(job, str(self._settings.home)).items())
         if job.plan.target:
             yield f"--target={job.plan.target}"
         yield from (f"--build-arg={key}={value}" for key, value in sorted(job.plan.args.items()))
@@ -193,6 +193,15 @@ def _secret_values(job: BuildJob) -> Iterator[str]:
     for name, value in job.env.items():
         if name in job.secrets or name in job.plan.build_secrets or _SECRET_NAME.search(name):
             yield value
+
+
+def _labels(job: BuildJob, home: str) -> Mapping[str, str]:
+    """Who built it; of an image that we planned also that no date in it matters, and whether its base may change."""
+    labels = {"leeward.home": home, "leeward.app": job.app}
+    if job.plan.strategy != Strategy.AUTO:
+        return labels
+    last = re.split(r"^FROM ", job.plan.dockerfile, flags=re.M)[-1]
+    return {**labels, "leeward.planned": "true", REBASABLE: str("apt-get install" not in last).lower()}
 
 
 async def _finish(client: asyncio.Task[int], watching: asyncio.Task[None], watch: Watch) -> None:

@@ -5,8 +5,8 @@ import stat
 import zlib
 from pathlib import Path
 
-from leeward.builders.debian import EPOCH
 from leeward.errors import BuildFailed
+from leeward.plan.settle import EPOCH, moment
 
 _CHUNK = 1024 * 1024
 
@@ -24,8 +24,8 @@ def inside(tree: Path, path: str) -> Path:
 def settle(tree: Path) -> None:
     """Give every entry a time that depends on its content only, so that the same source makes the same layers.
 
-    BuildKit sends again only what differs in size or time from the last build of a folder. The second is fixed, as a
-    layer keeps that; the nanosecond comes from the content, so that a change of the same size is never missed.
+    BuildKit sends again only what differs in size or time from the last build of a folder, and a web server tells by
+    both whether a file changed: so the time of a file comes from its content, and that of a folder is fixed.
     """
     for place, folders, files in os.walk(tree, topdown=False):
         for name in files:
@@ -38,12 +38,13 @@ def settle(tree: Path) -> None:
             else:
                 os.unlink(path)
         for name in folders:
-            _set(os.path.join(place, name), 0)
-    _set(str(tree), 0)
+            _set(os.path.join(place, name))
+    _set(str(tree))
 
 
-def _set(path: str, checksum: int) -> None:
-    when = EPOCH * 1_000_000_000 + checksum % 1_000_000_000
+def _set(path: str, checksum: int | None = None) -> None:
+    second = EPOCH if checksum is None else moment(checksum)
+    when = second * 1_000_000_000 + (checksum or 0) % 1_000_000_000
     os.utime(path, ns=(when, when), follow_symlinks=False)
 
 

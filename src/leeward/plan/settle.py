@@ -1,9 +1,10 @@
 """Give a built image the bytes that its source alone decides: no times and places of its build. Pure.
 
-BuildKit dates what it copies and runs. A layer's entries that are newer than the epoch get its time, and the
+BuildKit dates what it copies and runs. A layer's entries that are newer than the epoch get an older time, and the
 configuration loses the dates and labels of this one build.
 """
 
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -14,7 +15,9 @@ CREATED = "2026-01-01T00:00:00Z"
 _BUILDERS = ("leeward.home",)
 _BLOCK = 512
 _MTIME, _CHECKSUM = slice(136, 148), slice(148, 156)
-_NOTHING = bytes(_BLOCK)
+_YEAR_S = 365 * 86400
+# Of a larger file only the beginning decides about its time.
+_LOOKED_AT = 4 * 1024 * 1024
 
 
 def settled_config(config: Mapping[str, Any], layers: Iterable[str]) -> Mapping[str, Any]:
@@ -32,57 +35,36 @@ def settled_config(config: Mapping[str, Any], layers: Iterable[str]) -> Mapping[
     }
 
 
-def settled_tar(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same tar, with no entry newer than the epoch. Raises ValueError when it is no tar."""
-    stream = _Stream(chunks)
-    while header := stream.exactly(_BLOCK):
-        if header == _NOTHING:
+def settled_tar(entries: Iterable[tuple[bytes, Iterator[bytes]]]) -> Iterator[bytes]:
+    """The same tar, with no entry newer than the epoch, from the header and the content of each entry.
+
+    A file that was newer gets a time that depends on its content: servers tell by size and time whether it changed.
+    """
+    for header, content in entries:
+        if len(header) < _BLOCK or _number(header[-_BLOCK:][_MTIME]) <= EPOCH:
             yield header
-            yield from stream.rest()
-            return
-        yield _older(header)
-        size = _number(header[124:136])
-        yield from stream.some(-(-size // _BLOCK) * _BLOCK)
+            yield from content
+            continue
+        checksum, first, size = 0, [], 0
+        for chunk in content:
+            first.append(chunk)
+            checksum = zlib.crc32(chunk, checksum)
+            size += len(chunk)
+            if size >= _LOOKED_AT:
+                break
+        yield header[:-_BLOCK] + _dated(header[-_BLOCK:], moment(checksum) if first else EPOCH)
+        yield from first
+        yield from content
 
 
-class _Stream:
-    """Takes pieces of any size from chunks of any size."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._left = memoryview(b"")
-
-    def exactly(self, size: int) -> bytes:
-        """So many bytes, or nothing at the end."""
-        found = b"".join(self.some(size))
-        if found and len(found) != size:
-            raise ValueError("the tar ends in the middle")
-        return found
-
-    def some(self, size: int) -> Iterator[bytes]:
-        """So many bytes in pieces; fewer at the end."""
-        while size > 0:
-            if not self._left:
-                chunk = next(self._chunks, None)
-                if chunk is None:
-                    return
-                self._left = memoryview(chunk)
-            piece, self._left = self._left[:size], self._left[size:]
-            size -= len(piece)
-            yield bytes(piece) if len(piece) < len(piece.obj) else piece.obj  # type: ignore[misc, arg-type]
-
-    def rest(self) -> Iterator[bytes]:
-        """All that is left."""
-        if self._left:
-            yield bytes(self._left)
-        yield from self._chunks
+def moment(checksum: int) -> int:
+    """The time of a file with such content, within the year before the epoch."""
+    return EPOCH - checksum % _YEAR_S
 
 
-def _older(header: bytes) -> bytes:
-    if _number(header[_MTIME]) <= EPOCH:
-        return header
+def _dated(header: bytes, when: int) -> bytes:
     changed = bytearray(header)
-    changed[_MTIME] = b"%011o\0" % EPOCH
+    changed[_MTIME] = b"%011o\0" % when
     changed[_CHECKSUM] = b" " * 8
     changed[_CHECKSUM] = b"%06o\0 " % sum(changed)
     return bytes(changed)

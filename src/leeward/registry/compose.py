@@ -17,7 +17,7 @@ import httpx
 from leeward.plan.rebase import own_packages, rebased
 from leeward.plan.settle import settled_config, settled_tar
 from leeward.registry.blobs import Refused, Stopped
-from leeward.registry.layers import Layer, Store, Unreadable, chains, digest, names, read, tar_size
+from leeward.registry.layers import Layer, Store, Unreadable, chains, digest, entries, names, read, tar_size
 
 _STATUS = "var/lib/dpkg/status"
 _BLOCK = 10240
@@ -29,10 +29,10 @@ class NotRebasable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A layer as the engine is given it: its tar's digest, size, and bytes."""
+    """A layer as the engine is given it: the digest and bytes of its tar, which is as large as that of `layer`."""
 
     diff: str
-    size: int
+    layer: Layer
     tar: Callable[[], Iterator[bytes]]
 
 
@@ -56,7 +56,7 @@ class Composer:
         raw, theirs = self._store.config(id), self._store.config(base)
         layers, lower = self._store.layers(raw), self._store.layers(theirs)
         self._check(layers[:count], layers[count:])
-        parts = [_Part(layer.diff, tar_size(layer), partial(read, layer)) for layer in (*lower, *layers[count:])]
+        parts = [_Part(layer.diff, layer, partial(read, layer)) for layer in (*lower, *layers[count:])]
         return self._load(rebased(json.loads(raw), json.loads(theirs), count), parts)
 
     def _check(self, base: Sequence[Layer], above: Sequence[Layer]) -> None:
@@ -70,9 +70,9 @@ class Composer:
 
     def _settled(self, layer: Layer) -> _Part:
         note = self._memory / "settled" / layer.diff.removeprefix("sha256:")
-        size, tar = tar_size(layer), partial(_clamped, layer)
+        tar = partial(_clamped, layer)
         with contextlib.suppress(OSError):
-            return _Part(note.read_text().strip(), size, tar)
+            return _Part(note.read_text().strip(), layer, tar)
         seen = hashlib.sha256()
         for chunk in tar():
             self._go_on()
@@ -82,7 +82,7 @@ class Composer:
         draft = note.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         draft.write_text(diff)
         draft.replace(note)
-        return _Part(diff, size, tar)
+        return _Part(diff, layer, tar)
 
     def _load(self, config: Mapping[str, Any], parts: Sequence[_Part]) -> str:
         """Give the engine the configuration, and the layers that it lacks in this order; the image's id."""
@@ -112,11 +112,12 @@ class Composer:
         for file, content in (("manifest.json", manifest), (name, config)):
             yield _header(file, len(content)) + content + bytes(-len(content) % 512)
         for part in {part.diff: part for part in missing}.values():
-            yield _header(f"{part.diff.removeprefix('sha256:')}.tar", part.size)
+            size = tar_size(part.layer)
+            yield _header(f"{part.diff.removeprefix('sha256:')}.tar", size)
             for chunk in part.tar():
                 self._go_on()
                 yield chunk
-            yield bytes(-part.size % 512)
+            yield bytes(-size % 512)
         yield bytes(_BLOCK)
 
     def _go_on(self) -> None:
@@ -126,7 +127,7 @@ class Composer:
 
 def _clamped(layer: Layer) -> Iterator[bytes]:
     try:
-        yield from settled_tar(read(layer))
+        yield from settled_tar((header, content) for _, header, content in entries(layer))
     except ValueError as error:
         raise Unreadable(f"layer {layer.diff}: {error}") from error
 
