@@ -5,13 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from leeward.model.image import Upgrade
 from leeward.plan.settle import EPOCH
 
 # Every file newer than this gets this time, so that the same packages give the same bytes.
-__all__ = ["EPOCH", "Mirrors", "bootstrap", "mirrors_of", "parse_sources"]
+__all__ = ["EPOCH", "Mirrors", "apt_conf", "bootstrap", "mirrors_of", "parse_sources", "upgrades"]
 
 _SUITES = frozenset({"bullseye", "bookworm", "trixie", "forky", "sid"})
 _ONE_LINE = re.compile(r"^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+(.+)$")
+_UPGRADE = re.compile(r"Inst (\S+) \[(\S+)\] \((\S+) (.*)\)")
 _OPTIONS = (
     '--aptopt=APT::Install-Recommends "false"',
     '--aptopt=Acquire::Languages "none"',
@@ -31,10 +33,11 @@ class Mirrors:
     archive: str
     security: str = ""
 
-    def lines(self, suite: str) -> tuple[str, ...]:
-        """The lines of a sources.list for a suite."""
-        security = (f"deb {self.security} {suite}-security main",) if self.security and suite != "sid" else ()
-        return (f"deb {self.archive} {suite} main", *security)
+    def lines(self, suite: str, keyring: Path | None = None) -> tuple[str, ...]:
+        """The lines of a sources.list for a suite; without a keyring what apt trusts by itself signs it."""
+        deb = f"deb [signed-by={keyring}]" if keyring else "deb"
+        security = (f"{deb} {self.security} {suite}-security main",) if self.security and suite != "sid" else ()
+        return (f"{deb} {self.archive} {suite} main", *security)
 
 
 def parse_sources(texts: Iterable[str]) -> Mirrors | None:
@@ -80,6 +83,32 @@ def bootstrap(
         suite,
         str(target),
         *(mirrors.lines(suite) if mirrors else ()),
+    )
+
+
+def apt_conf(folder: Path) -> str:
+    """A configuration with which apt sees only what is in `folder`."""
+    places = {
+        "Dir::State": folder / "state",
+        "Dir::State::status": folder / "status",
+        "Dir::Cache": folder / "cache",
+        "Dir::Etc::sourcelist": folder / "sources.list",
+        "Dir::Etc::sourceparts": "/dev/null",
+        "Dir::Etc::preferences": "/dev/null",
+        "Dir::Etc::preferencesparts": "/dev/null",
+        "Acquire::Languages": "none",
+        "APT::Sandbox::User": "root",
+        "APT::Install-Recommends": "false",
+    }
+    return "".join(f'{name} "{value}";\n' for name, value in places.items())
+
+
+def upgrades(lines: Iterable[str], suite: str) -> tuple[Upgrade, ...]:
+    """What a simulated upgrade says: which packages it would replace, by which version, and from where."""
+    found = (match for line in lines if (match := _UPGRADE.match(line)))
+    return tuple(
+        Upgrade(match[1], match[2], match[3], f"{suite}-security" if "security" in match[4].lower() else suite)
+        for match in found
     )
 
 

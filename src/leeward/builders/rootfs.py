@@ -1,5 +1,6 @@
 """The few files of our own in a base image. Pure."""
 
+import json
 from collections.abc import Mapping
 
 WITH_CA = """#!/bin/sh
@@ -141,12 +142,18 @@ def files(flavour: str, *, trusts: bool = False) -> Mapping[str, tuple[int, str]
     }
 
 
-def config_changes(flavour: str) -> tuple[str, ...]:
+def config_changes(flavour: str, labels: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """What an import sets beside the files, as Dockerfile instructions."""
     return (
         "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "ENV LANG=C.UTF-8",
         "WORKDIR /app",
         f"LABEL leeward.base={flavour}",
+        *label_lines(labels or {}),
         'CMD ["/bin/sh"]',
     )
+
+
+def label_lines(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Labels as Dockerfile instructions."""
+    return tuple(f"LABEL {key}={json.dumps(value)}" for key, value in sorted(labels.items()))

@@ -86,13 +86,17 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """A package of which a newer version can be had; `suite` is where, and `security` whether that is its reason."""
+    """A package of which a newer version can be had; `suite` is where."""
 
     package: str
     present: str
     newer: str
     suite: str = ""
-    security: bool = False
+
+    @property
+    def security(self) -> bool:
+        """Whether it comes from the archive of security updates."""
+        return self.suite.endswith("-security")
 
     def __str__(self) -> str:
         return f"{self.package} {self.present} -> {self.newer}{f' ({self.suite})' if self.security else ''}"
