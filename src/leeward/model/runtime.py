@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from leeward.model.app import Health
+from leeward.model.app import Health, Instances
 from leeward.model.region import LOCAL
 from leeward.model.secret import Env
 
@@ -36,6 +36,10 @@ class Workload:
     routed: frozenset[str] | None = None
     region: str = LOCAL
     labels: Mapping[str, str] = field(default_factory=dict)
+    bounds: Instances | None = None
+    """Between what an engine that scales by itself may choose; others run `instances`."""
+    hosts: tuple[str, ...] = ()
+    """The app's own domains, for engines that have a way in of their own."""
 
 
 class InstanceState(StrEnum):

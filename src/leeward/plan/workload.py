@@ -58,6 +58,8 @@ def workload(
         read_only=release.read_only,
         routed=routed if name == WEB else None,
         region=release.spec.region,
+        bounds=bounds,
+        hosts=tuple(dict.fromkeys((*release.spec.domains, *app.domains))) if name == WEB else (),
     )
 
 

@@ -7,12 +7,14 @@ from typing import Any
 from leeward.engines.kubernetes.cluster import Cluster
 from leeward.engines.kubernetes.failures import not_ours
 from leeward.engines.kubernetes.informer import Key
-from leeward.engines.kubernetes.kinds import BUDGET, DEPLOYMENT, NAMESPACE, POD, VOLUME, Kind, kind_of
+from leeward.engines.kubernetes.kinds import BUDGET, DEPLOYMENT, NAMESPACE, POD, ROUTE, VOLUME, Kind, kind_of
 from leeward.engines.kubernetes.names import COST, DRAINING, TAKES, group_name, namespace, stamped
 from leeward.engines.kubernetes.objects import ours
 from leeward.engines.kubernetes.project import project_objects
 from leeward.engines.kubernetes.render import deployment, disruption_budget, environment, service
+from leeward.engines.kubernetes.routing import way_in
 from leeward.engines.kubernetes.rules import Rules
+from leeward.engines.kubernetes.scaling import autoscaler
 from leeward.engines.kubernetes.sight import Sight
 from leeward.errors import Unavailable
 from leeward.model.runtime import Workload
@@ -73,6 +75,10 @@ class Deeds:
         """Let the name of the process stand for a generation."""
         await self.have_project(want.project)
         await self.have(stamped(service(want, self._rules, generation)))
+        hosts = (f"{want.app}.{self._rules.domain}", *want.hosts)
+        gateway = not self._sight.objects[ROUTE.kind].absent
+        for made in way_in(want, hosts, self._rules, gateway_api=gateway):
+            await self.have(stamped(made))
 
     async def start(self, want: Workload, replicas: int) -> None:
         """Have so many instances of this generation."""
@@ -84,6 +90,8 @@ class Deeds:
         else:
             await self._unless_absent(BUDGET, want.project, group_name(want.app, want.process, want.generation))
         await self.have(stamped(deployment(want, self._rules, replicas)))
+        if want.bounds is not None and (scaler := autoscaler(want, want.bounds, self._rules)) is not None:
+            await self.have(stamped(scaler))
 
     async def scale(self, want: Workload, generation: int, replicas: int) -> None:
         """Have so many instances of an older generation."""

@@ -16,6 +16,7 @@ from leeward.engines.kubernetes.plan import Drop, Mark, Scale, Serve, Step, next
 from leeward.engines.kubernetes.pods import Pod
 from leeward.engines.kubernetes.rules import Rules
 from leeward.engines.kubernetes.runs import Runs
+from leeward.engines.kubernetes.scaling import chosen
 from leeward.engines.kubernetes.sight import Sight
 from leeward.engines.kubernetes.usage import Meter
 from leeward.engines.loglines import LogSink
@@ -101,6 +102,8 @@ class KubernetesEngine:
             await self.sight.ready()
             self.sight.served(want.app, want.process, want.routed)
             groups = self.sight.of_process(want.app, want.process)
+            mine = groups.get(want.generation)
+            want = chosen(want, mine.replicas if mine is not None else None, self.rules)
             service = self.sight.find(SERVICE, (namespace(want.project), service_name(want.app, want.process)))
             steps = next_steps(
                 want,

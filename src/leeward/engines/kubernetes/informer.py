@@ -47,6 +47,8 @@ class Informer(Generic[T]):
         self.synced = asyncio.Event()
         self.failed: LeewardError | None = None
         """Why it was never listed."""
+        self.absent = False
+        """Whether the cluster has no such kind, or does not let us see it."""
         self.lists = 0
         self.watches = 0
         self._versions: dict[Key, int] = {}
@@ -74,6 +76,7 @@ class Informer(Generic[T]):
                 self.failed = self.failed or error
                 raise
             _log.info("%s", error.message)
+            self.absent = True
             self.synced.set()
             await asyncio.Event().wait()
         except LeewardError as error:

@@ -1,11 +1,14 @@
 """Show workloads as the objects that they become. Pure."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from leeward.engines.kubernetes.project import project_objects
 from leeward.engines.kubernetes.render import deployment, disruption_budget, environment, service
+from leeward.engines.kubernetes.routing import way_in
 from leeward.engines.kubernetes.rules import Rules
+from leeward.engines.kubernetes.scaling import autoscaler
 from leeward.model.runtime import Workload
 
 
@@ -13,6 +16,7 @@ def manifests(wants: Iterable[Workload], rules: Rules) -> Sequence[Mapping[str, 
     """Secrets as stars, in the order in which they are applied; what workloads share stands there once."""
     found: list[Mapping[str, Any]] = []
     for want in wants:
+        scaler = autoscaler(want, want.bounds, rules) if want.bounds is not None else None
         budget = disruption_budget(want, rules)
         for made in (
             *project_objects(want.project, rules, hidden=True),
@@ -20,7 +24,11 @@ def manifests(wants: Iterable[Workload], rules: Rules) -> Sequence[Mapping[str, 
             environment(want, rules, hidden=True),
             *([budget] if budget is not None else []),
             deployment(want, rules, want.instances),
+            *([scaler] if scaler is not None else []),
+            *way_in(want, (f"{want.app}.{rules.domain}", *want.hosts), rules, gateway_api=bool(rules.gateway)),
         ):
             if made not in found:
                 found.append(made)
-    return found
+    # Nothing stands in two of them as the same object: YAML would show that as anchors.
+    plain: list[Mapping[str, Any]] = json.loads(json.dumps(found))
+    return plain

@@ -227,7 +227,9 @@ def service(want: Workload, rules: Rules, generation: int) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata(service_name(want.app, want.process), rules, want.project, want.app, want.process),
+        "metadata": metadata(
+            service_name(want.app, want.process), rules, want.project, want.app, want.process, generation=generation
+        ),
         "spec": {
             "type": "ClusterIP",
             "selector": chosen,

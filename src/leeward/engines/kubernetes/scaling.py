@@ -1,5 +1,6 @@
 """Render the cluster's own autoscaling of a process. Pure."""
 
+from dataclasses import replace
 from typing import Any
 
 from leeward.engines.kubernetes.names import group_name, metadata, service_name
@@ -37,6 +38,14 @@ def autoscaler(want: Workload, bounds: Instances, rules: Rules) -> dict[str, Any
             },
         },
     }
+
+
+def chosen(want: Workload, has: int | None, rules: Rules) -> Workload:
+    """The workload with as many instances as the cluster chose, where the cluster chooses."""
+    bounds = want.bounds
+    if has is None or bounds is None or not rules.cluster_scales or bounds.min >= bounds.max or want.instances == 0:
+        return want
+    return replace(want, instances=max(1, bounds.min, min(bounds.max, has)))
 
 
 def sleeper(want: Workload, bounds: Instances, hosts: tuple[str, ...], rules: Rules) -> tuple[dict[str, Any], ...]:
