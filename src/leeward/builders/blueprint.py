@@ -49,9 +49,10 @@ class Packages:
 
 @dataclass(frozen=True, slots=True)
 class Env:
-    """Variables from here on."""
+    """Variables from here on; `literal`: nothing in the values is filled in."""
 
     values: Mapping[str, str]
+    literal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,8 @@ def _instruction(step: Instruction, scope: str, user: str) -> str:
         case Packages():
             return _packages(step.names, scope)
         case Env():
-            pairs = [f"{key}={_value(value)}" for key, value in sorted(step.values.items())]
+            write = _literal if step.literal else _value
+            pairs = [f"{key}={write(value)}" for key, value in sorted(step.values.items())]
             return "ENV " + " \\\n    ".join(pairs)
         case Workdir():
             return f"WORKDIR {step.path}"
@@ -127,6 +128,11 @@ def _value(value: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_@%+:,./$*=-]*", value):
         return value
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _literal(value: str) -> str:
+    """A value of ENV that somebody else wrote: nothing in it is filled in."""
+    return _value(value) if "$" not in value else _value(value.replace("$", "\0")).replace("\0", "\\$")
 
 
 def _json(words: Sequence[str]) -> str:

@@ -5,9 +5,10 @@ The same tree, spec, variables and remembered versions give the same plan, byte 
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from leeward.builders import buildpacks_plan, dockerfile, manifest_lines, own_dockerfile, procfile
+from leeward.builders import buildpacks_plan, dockerfile, foreign_files, manifest_lines, own_dockerfile, procfile
 from leeward.builders.detect import Found, below, detect
 from leeward.builders.processes import Processes, given, processes
 from leeward.builders.providers.provider import Context, Contribution
@@ -44,7 +45,8 @@ def plan(
     if spec.build.strategy is Strategy.DOCKERFILE:
         because = (manifest_lines.read(root, spec.name).get("build.strategy", Evidence("leeward.yaml", 0, "strategy")),)
         return _dockerfile(view, root, spec, env, (Decision("provider", "dockerfile", because),))
-    found = detect(view, spec.build.dockerfile, Context(view, spec, env, versions).option("PROVIDER"))
+    brought = foreign_files.context(Context(view, spec, env, versions))
+    found = detect(view, spec.build.dockerfile, brought.option("PROVIDER"))
     if found.dockerfile:
         return _dockerfile(found.view, root, spec, env, found.decisions)
     return _generated(found, root, spec, env, versions, tags)
@@ -61,16 +63,20 @@ def _generated(
     view, provider = found.view, found.best.provider
     said = manifest_lines.read(view, spec.name) or manifest_lines.read(root, spec.name)
     listed = procfile.read(view)
-    start = given(Context(view, spec, env, versions, manifest=said), listed)
-    part = provider.plan(Context(view, spec, env, versions, start, said))
+    context = foreign_files.context(Context(view, spec, env, versions, manifest=said), "PROVIDER")
+    start = given(context, listed)
+    context = replace(context, start=start)
+    part = foreign_files.apply(context, provider.plan(context))
     elsewhere = below(view, spec.build.dockerfile) if start is None and part.start is None else ()
     help = provider.start_help() + "".join(f", or set path: {other.name}" for other in elsewhere[:3])
     running = processes(spec, said, listed, start, part, provider.name, help)
+    brought = foreign_files.brought(context, provider.name, running.commands)
     blueprint = part.blueprint
     if not part.own_command:
         blueprint = type(blueprint)(blueprint.stages, running.start)
     ignore, ignored = _ignore(view, part)
-    decisions = (*found.decisions, *part.decisions, *running.decisions, *_health(part), *_writable(part), *ignored)
+    decisions = (*found.decisions, *part.decisions, *running.decisions, *brought.decisions)
+    decisions += (*_health(part), *_writable(part), *ignored)
     scope = spec.name or "shared"
     return BuildPlan(
         strategy=Strategy.AUTO.value,
@@ -88,7 +94,17 @@ def _generated(
         health_path=part.health[0] if part.health else None,
         release_command=running.release,
         read_only=part.writable is None,
-        diagnostics=(*_truncated(view), *_others(found), *listed.diagnostics, *part.diagnostics, *running.diagnostics),
+        diagnostics=(
+            *_truncated(view),
+            *_others(found),
+            *listed.diagnostics,
+            *part.diagnostics,
+            *running.diagnostics,
+            *brought.diagnostics,
+        ),
+        generated=brought.generated,
+        formation=brought.formation,
+        first_command=brought.first,
     )
 
 

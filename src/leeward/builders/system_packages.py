@@ -120,6 +120,15 @@ def find(
     return Found(tuple(sorted(run)), tuple(sorted(build)), tuple(decisions))
 
 
+def checked(asked: Sequence[tuple[str, Evidence]]) -> list[tuple[str, Evidence]]:
+    """Packages that were asked for by name, each once. Raises Invalid for what is no package name."""
+    find({}, (), asked)
+    kept: dict[str, Evidence] = {}
+    for name, evidence in asked:
+        kept.setdefault(name, evidence)
+    return list(kept.items())
+
+
 def words(text: str) -> tuple[str, ...]:
     """The names in a variable, parted by spaces or commas."""
     return tuple(word for word in re.split(r"[\s,]+", text) if word and word != "...")

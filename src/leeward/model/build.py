@@ -65,6 +65,12 @@ class BuildPlan:
     """Names of variables that are mounted as secrets while building."""
     health_path: str | None = None
     release_command: str | None = None
+    generated: tuple[str, ...] = ()
+    """Names of variables that get a random value when the app has none."""
+    formation: Mapping[str, Mapping[str, int | str]] = field(default_factory=dict)
+    """Process to the `instances` and `size` that it begins with where the manifest does not name it."""
+    first_command: str | None = None
+    """Runs once, after the app's first deploy."""
     read_only: bool = True
     diagnostics: tuple[Diagnostic, ...] = ()
     schema: int = 1
@@ -97,6 +103,9 @@ class BuildPlan:
             "image": self.image,
             "health_path": self.health_path,
             "release_command": self.release_command,
+            "first_command": self.first_command,
+            "generated": list(self.generated),
+            "formation": {name: dict(each) for name, each in sorted(self.formation.items())},
             "read_only": self.read_only,
             "dockerfile": self.dockerfile,
         }

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from leeward.builders.blueprint import Blueprint
 from leeward.builders.catalogue import Tool
+from leeward.builders.foreign import Foreign
 from leeward.builders.tree import AppView
 from leeward.builders.versions import Demand, pinned
 from leeward.errors import PlanFailed
@@ -53,13 +54,22 @@ class Context:
     """A start command that was given; a provider looks for one only when there is none."""
     manifest: Mapping[str, Evidence] = field(default_factory=dict)
     """Where the manifest says what: 'build.install_command' to its line."""
+    foreign: Foreign = field(default_factory=Foreign)
+    """What the files of other platforms say."""
+    used: set[str] = field(default_factory=set)
+    """Names of the variables and options that had a say; the rest is told to the user."""
 
     def option(self, *names: str) -> tuple[str, Evidence] | None:
         """The value of a variable that steers the plan, like `PLAN_PYTHON_VERSION`, and its name."""
         for name in names:
             for prefix in PREFIXES:
                 if value := self.env.get(prefix + name, "").strip():
+                    self.used.add(prefix + name)
                     return value, Evidence(f"variable {prefix}{name}")
+        for name in names:
+            if said := self.foreign.options.get(name):
+                self.used.add(name)
+                return said
         return None
 
     def said(self, field_path: str) -> Evidence:
@@ -106,6 +116,8 @@ class Context:
                 for name in self.env
                 if name.startswith(prefixes)
                 and not name.startswith(PREFIXES)
+                and name not in self.foreign.defaults
+                and (self.foreign.secrets is None or name in self.foreign.secrets)
                 and re.fullmatch(r"[A-Za-z_]\w*", name, re.A)
             )
         )

@@ -140,14 +140,10 @@ class Python:
 
 
 def asked(context: Context) -> list[tuple[str, Evidence]]:
-    """Debian packages that the user names: manifest, variables, Aptfile."""
+    """Debian packages that the user names for build and image: manifest, variables, files."""
     found = [(name, context.said("build.packages")) for name in context.spec.build.packages]
-    if option := context.option("APT_PKGS", "DEPLOY_APT_PACKAGES", "BUILD_APT_PACKAGES"):
-        found += [(name, option[1]) for name in system_packages.words(option[0])]
-    for number, line in context.view.lines("Aptfile"):
-        if (name := line.strip()) and not name.startswith(("#", ":repo:", "http")):
-            found.append((name, Evidence("Aptfile", number)))
-    return found
+    built = set(context.foreign.build_packages)
+    return found + [said for said in context.foreign.run_packages if said in built]
 
 
 def _packages(names: tuple[str, ...]) -> tuple[Instruction, ...]:
