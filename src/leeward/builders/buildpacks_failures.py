@@ -30,7 +30,7 @@ def failure(phase: str, code: int, output: Sequence[str], looked_for: str, build
             return BuildFailed(f"a buildpack failed while it looked at the app: {last}", hint=_LOG)
         case 51:
             message, hint = explain("", output, "")
-            plain = message.startswith("the build ended")
+            plain = message.startswith("the build ")
             return BuildFailed(f"a buildpack failed: {last}" if plain else message, hint=_LOG if plain else hint)
         case 125 if phase:
             return Unavailable("dockerd could not run a phase of the build: " + last, hint="run `lee doctor`")

@@ -68,7 +68,7 @@ def _listed(phase: Phase) -> list[tuple[str, str]]:
     command = ("go", "list", "-f", form, "./...")
     done = subprocess.run(command, cwd=phase.app, env=phase.env, check=False, stdout=subprocess.PIPE, text=True)
     if done.returncode:
-        raise Failed(f"'go list' ended with exit code: {done.returncode}")
+        raise Failed(f"'go list' ended with exit code {done.returncode}")
     pairs = (line.partition(" ") for line in done.stdout.splitlines() if line.strip())
     return [(path, folder) for path, _, folder in pairs]
 

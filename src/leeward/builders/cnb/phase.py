@@ -130,7 +130,7 @@ class Phase:
         except OSError as error:
             raise Failed(f"'{command[0]}' could not be run: {error.strerror}") from error
         if done.returncode:
-            raise Failed(f"'{' '.join(command)[:200]}' ended with exit code: {done.returncode}")
+            raise Failed(f"'{' '.join(command)[:200]}' ended with exit code {done.returncode}")
 
     def processes(self, found: Sequence[Process]) -> None:
         """Write the processes of the image."""
