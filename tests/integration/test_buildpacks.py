@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from leeward.engines.local.command import arguments
 from tests.contracts.builder import SECRET, BuilderContract
 from tests.contracts.tiny import docker, needs_docker
 
@@ -25,6 +24,7 @@ from leeward.builders.recipes import RECIPES
 from leeward.errors import BuildFailed, PlanFailed
 from leeward.model import parse
 from leeward.model.build import BuildPlan
+from leeward.plan.command import arguments
 from leeward.ports import BuildJob, Built
 from leeward.settings import Settings
 
