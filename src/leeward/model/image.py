@@ -74,6 +74,15 @@ class ImageFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """An app, its live release, and the base that this stands on; None when nobody knows, or it has none."""
+
+    app: str
+    number: int
+    base: BaseMark | None
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """An image that is kept: where each of its parts lies and how large it is, so that shared ones count once."""
 

@@ -1,12 +1,13 @@
 """What Leeward remembers, in its own words."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from leeward.model.access import Token, User
 from leeward.model.event import Event
+from leeward.model.image import BaseState, ImageFacts, LayerPackages, Standing
 from leeward.model.region import Region
 from leeward.model.release import Deploy, Receipt, Release, Step
 from leeward.model.runtime import LogLine
@@ -207,6 +208,49 @@ class RegionStore(Protocol):
         ...
 
 
+class ImageStore(Protocol):
+    """What the images of releases are made of, and what is known of base images."""
+
+    async def put(self, app: str, number: int, facts: ImageFacts, found: Mapping[str, LayerPackages]) -> None:
+        """Keep what the image of a release is, and what its layers say; repeatable."""
+        ...
+
+    async def known(self, wanted: Collection[str]) -> frozenset[str]:
+        """Those of these layers that were looked into."""
+        ...
+
+    async def facts(self, app: str, number: int, reference: str) -> ImageFacts | None:
+        """What the image of a release is; None when nobody looked into it."""
+        ...
+
+    async def packages(self, wanted: Sequence[str]) -> Sequence[LayerPackages]:
+        """What each of these layers says, in their order; nothing for one that is not known."""
+        ...
+
+    async def find(self, name: str) -> Sequence[tuple[str, int]]:
+        """The live releases that have a layer which speaks of a package with this name; `*` stands for any text.
+
+        A layer above may have taken the package away again.
+        """
+        ...
+
+    async def live(self) -> Sequence[Standing]:
+        """Every app with a live release, by name, with the base that its image stands on."""
+        ...
+
+    async def bases(self) -> Mapping[str, BaseState]:
+        """What is known of each base, by flavour."""
+        ...
+
+    async def put_base(self, state: BaseState) -> None:
+        """Keep what is known of a base."""
+        ...
+
+    async def sweep(self, keep: int) -> None:
+        """Forget the images of releases but the last `keep` of each app and the live one, and layers that none has."""
+        ...
+
+
 class LogStore(Protocol):
     """Lines that processes and builds printed; within a byte budget for each app."""
 
@@ -274,6 +318,7 @@ class Stores:
     events: EventStore
     access: AccessStore
     regions: RegionStore
+    images: ImageStore
     logs: LogStore
     samples: SampleStore
     notices: Notices

@@ -15,6 +15,7 @@ from leeward.store.apps import SqlAppStore
 from leeward.store.database import Database
 from leeward.store.deploys import SqlDeployStore
 from leeward.store.events import SqlEventStore
+from leeward.store.images import SqlImageStore
 from leeward.store.lock import HomeLock
 from leeward.store.logs import FileLogStore
 from leeward.store.notices import LocalNotices
@@ -89,6 +90,7 @@ async def _stores(settings: Settings, clock: Clock, opening: AsyncExitStack, ser
         events=SqlEventStore(database, notices, clock),
         access=SqlAccessStore(database, vault),
         regions=SqlRegionStore(database, vault, clock),
+        images=SqlImageStore(database),
         logs=logs,
         samples=samples,
         notices=notices,

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
@@ -198,4 +199,54 @@ regions = Table(
     Column("registry", Text, nullable=False),
     Column("profile", Text, nullable=False),
     Column("created_at", Double),
+)
+
+# What the image of a release is: the base that it stands on, as JSON text.
+images = Table(
+    "images",
+    metadata,
+    Column("app", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("arch", Text, nullable=False),
+    Column("base", Text),
+    ForeignKeyConstraint(["app", "number"], ["releases.app", "releases.number"], ondelete="CASCADE"),
+)
+
+image_layers = Table(
+    "image_layers",
+    metadata,
+    Column("app", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("layer", Text, nullable=False),
+    ForeignKeyConstraint(["app", "number"], ["images.app", "images.number"], ondelete="CASCADE"),
+    Index("image_layers_by_layer", "layer"),
+)
+
+# What a layer says of packages, once for all images that have it.
+layers = Table(
+    "layers",
+    metadata,
+    Column("layer", Text, primary_key=True),
+    Column("packages", Text, nullable=False),
+)
+
+# Only names: an index into `layers`.
+packages = Table(
+    "packages",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("layer", Text, ForeignKey("layers.layer", ondelete="CASCADE"), primary_key=True),
+    Index("packages_by_layer", "layer"),
+)
+
+bases = Table(
+    "bases",
+    metadata,
+    Column("flavour", Text, primary_key=True),
+    Column("content", Text, nullable=False),
+    Column("former", Text, nullable=False),
+    Column("newer", Text, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("checked_at", Double),
 )
