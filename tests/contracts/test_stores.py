@@ -13,6 +13,15 @@ from leeward.errors import Conflict, NotFound
 from leeward.model.access import Scope, Token, User
 from leeward.model.app import AppSpec, Instances, ProcessSpec
 from leeward.model.event import Event
+from leeward.model.image import (
+    BaseMark,
+    BaseState,
+    Component,
+    Ecosystem,
+    ImageFacts,
+    LayerPackages,
+    Upgrade,
+)
 from leeward.model.region import EngineKind, Profile, Region
 from leeward.model.release import (
     Deploy,
@@ -727,3 +736,86 @@ class TestSqlRegionStore(RegionStoreContract):
         kept = b"".join(file.read_bytes() for file in tmp_path.glob("leeward.db*"))
 
         assert b"east" in kept and b"the-access-file" not in kept
+
+
+# --- images -----------------------------------------------------------------------------------------------
+
+LIBSSL = Component(Ecosystem.DEB, "libssl3", "3.0.15-1", "var/lib/dpkg/status", "amd64")
+FLASK = Component(Ecosystem.PYPI, "flask", "3.0.0", "opt/venv/flask.dist-info/METADATA")
+MARK = BaseMark("python3.13", "tag", "content", "amd64 libc6", 1)
+
+
+async def imaged(stores: Stores, app: str, *layers: str, live: bool = True) -> Release:
+    if await stores.apps.find(app) is None:
+        await stores.apps.create(App(app, created_at=NOW))
+    made = await stores.releases.add(release(app=app))
+    said = {"base": LayerPackages((LIBSSL,)), "deps": LayerPackages((FLASK,), ("old",), (FLASK.path,))}
+    facts = ImageFacts(made.image, layers, "amd64", MARK)
+    await stores.images.put(app, made.number, facts, {layer: said.get(layer, LayerPackages()) for layer in layers})
+    if live:
+        await stores.apps.update(app, lambda now: replace(now, live=made.number))
+    return made
+
+
+async def test_what_an_image_is_made_of_comes_back_as_it_was(stores: Stores) -> None:
+    made = await imaged(stores, "shop", "base", "deps", "code")
+
+    facts = await stores.images.facts("shop", made.number, made.image)
+
+    assert facts == ImageFacts(made.image, ("base", "deps", "code"), "amd64", MARK)
+    assert await stores.images.packages(facts.layers) == [
+        LayerPackages((LIBSSL,)),
+        LayerPackages((FLASK,), ("old",), (FLASK.path,)),
+        LayerPackages(),
+    ]
+    assert await stores.images.known(["base", "deps", "other"]) == {"base", "deps"}
+    assert await stores.images.facts("shop", 99, made.image) is None
+
+
+async def test_an_image_that_is_noted_twice_is_noted_once(stores: Stores) -> None:
+    made = await imaged(stores, "shop", "base", "deps")
+
+    await stores.images.put("shop", made.number, ImageFacts(made.image, ("base",)), {"base": LayerPackages()})
+
+    facts = await stores.images.facts("shop", made.number, made.image)
+    assert facts == ImageFacts(made.image, ("base",))
+    assert await stores.images.packages(["base"]) == [LayerPackages((LIBSSL,))]
+
+
+async def test_apps_are_found_by_a_package_of_their_live_release(stores: Stores) -> None:
+    await imaged(stores, "shop", "base", "deps")
+    await imaged(stores, "cafe", "base")
+    await imaged(stores, "draft", "base", "deps", live=False)
+
+    assert await stores.images.find("libssl3") == [("cafe", 1), ("shop", 1)]
+    assert await stores.images.find("libssl*") == [("cafe", 1), ("shop", 1)]
+    assert await stores.images.find("flask") == [("shop", 1)]
+    assert await stores.images.find("lib_sl3") == []
+    assert [standing.app for standing in await stores.images.live()] == ["cafe", "shop"]
+    assert (await stores.images.live())[0].base == MARK
+
+
+async def test_layers_that_no_kept_release_has_are_forgotten(stores: Stores) -> None:
+    await imaged(stores, "shop", "base", "deps")
+    for _ in range(3):
+        await imaged(stores, "shop", "base", "code", live=False)
+
+    await stores.images.sweep(2)
+
+    assert await stores.images.known(["base", "deps", "code"]) == {"base", "deps", "code"}, "release 1 is live"
+    await stores.apps.update("shop", lambda now: replace(now, live=4))
+    await stores.images.sweep(2)
+    assert await stores.images.known(["base", "deps", "code"]) == {"base", "code"}
+    await stores.apps.delete("shop")
+    await stores.images.sweep(2)
+    assert await stores.images.known(["base", "code"]) == frozenset()
+
+
+async def test_what_is_known_of_a_base_is_kept(stores: Stores) -> None:
+    newer = (Upgrade("openssl", "3.0.15-1", "3.0.17-1", "bookworm-security"),)
+    await stores.images.put_base(BaseState("static", "a"))
+    state = BaseState("static", "b", "a", newer, NOW, "no answer")
+
+    await stores.images.put_base(state)
+
+    assert await stores.images.bases() == {"static": state}
