@@ -135,13 +135,12 @@ def refused(project: str, message: str) -> Reason:
     """Why the cluster makes no pod at all."""
     if quota := _QUOTA.search(message):
         return (
-            f"project '{project}' is over its quota: needs {_named(quota['asked'])}, "
-            f"has {_named(quota['used'])} of {_named(quota['most'])}",
+            f"project '{project}' is over its quota: {_over(quota['asked'], quota['used'], quota['most'])}",
             "scale something down, or ask for a larger quota",
         )
     if security := _SECURITY.search(message):
         return (
-            f"the cluster's pod security refuses it: {_short(security['what'])}",
+            f"pod security refuses it: {_short(security['what'])}",
             "it must fit the profile 'restricted'",
         )
     if webhook := _WEBHOOK.search(message):
@@ -173,10 +172,14 @@ def _cpu(millicpu: int) -> str:
     return f"{millicpu / 1000:g}"
 
 
-def _named(pair: str) -> str:
-    """'limits.cpu=4,pods=3' as '4 limits.cpu and 3 pods'."""
-    parts = [part.partition("=") for part in pair.rstrip(",").split(",")]
-    return " and ".join(f"{value} {name}" for name, _, value in parts)
+def _over(*lists: str) -> str:
+    """'pods=1', 'pods=3', 'pods=3' as 'needs 1 of pods, 3 of 3 are used'."""
+    asked, used, most = (
+        dict(part.split("=", 1) for part in text.rstrip(",").split(",") if "=" in part) for text in lists
+    )
+    return " and ".join(
+        f"needs {asked[name]} of {name}, {used.get(name, '?')} of {most.get(name, '?')} are used" for name in asked
+    )
 
 
 def _nodes(text: str) -> str:
