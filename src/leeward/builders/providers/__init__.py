@@ -1,5 +1,6 @@
 """One module for each language that the planner knows."""
 
+from leeward.builders.providers.deno import Deno
 from leeward.builders.providers.go import Go
 from leeward.builders.providers.java import Java
 from leeward.builders.providers.node import Node
@@ -11,6 +12,6 @@ from leeward.builders.providers.rust import Rust
 from leeward.builders.providers.static import Static
 
 # With equal scores the first one wins.
-PROVIDERS: tuple[Provider, ...] = (Php(), Ruby(), Java(), Go(), Rust(), Python(), Node(), Static())
+PROVIDERS: tuple[Provider, ...] = (Php(), Ruby(), Java(), Go(), Rust(), Deno(), Python(), Node(), Static())
 
 __all__ = ["PROVIDERS"]

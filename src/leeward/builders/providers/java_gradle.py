@@ -45,7 +45,7 @@ _IGNORE = (*built.IGNORE, "**/build/classes", "**/build/libs", ".gradle", "Docke
 # The newest Java that a Gradle runs on, from its compatibility matrix.
 _RUNS_ON = (((9, 1), 25), ((8, 10), 23), ((8, 8), 22), ((8, 5), 21), ((7, 6), 19), ((7, 5), 18), ((7, 3), 17))
 # Debian's own, which has been kept working with newer Javas.
-_DEBIANS, _DEBIANS_JAVA = "4.4", "17"
+_DEBIANS, _DEBIANS_JAVA = "4.4", "21"
 _BEYOND = re.compile(
     r"""\bid\s*\(?\s*["'][\w.-]+["']\s*\)?\s+version\b|\bkotlin\(|\balias\(|\bregister\(|mainClass\b"""
 )
