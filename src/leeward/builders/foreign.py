@@ -19,11 +19,8 @@ class Commands:
     before: list[Said] = field(default_factory=list)
     own: list[Said] | None = None
     after: list[Said] = field(default_factory=list)
-
-    @property
-    def said(self) -> bool:
-        """Whether anything is said about this step."""
-        return bool(self.before or self.after or self.own is not None)
+    claimed: bool = False
+    """A stronger file has said all about this step."""
 
 
 @dataclass(slots=True)

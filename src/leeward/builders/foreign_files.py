@@ -14,8 +14,9 @@ from leeward.builders import (
     foreign_variables,
 )
 from leeward.builders.catalogue import Tool
-from leeward.builders.foreign import Foreign
-from leeward.builders.providers.provider import PREFIXES, Context, Contribution
+from leeward.builders.foreign import Foreign, Said
+from leeward.builders.providers import PROVIDERS
+from leeward.builders.providers.provider import Context, Contribution
 from leeward.builders.tree import AppView
 from leeward.builders.versions import numbers
 from leeward.model.build import Decision, Diagnostic, Evidence
@@ -90,9 +91,6 @@ def _is_for(path: str, prefix: str) -> bool:
     return railpack == (prefix == "RAILPACK_")
 
 
-PROVIDER = "PROVIDER"
-
-
 @dataclass(frozen=True, slots=True)
 class Brought:
     """What a plan takes over beside the steps."""
@@ -104,13 +102,34 @@ class Brought:
     first: str | None
 
 
-def context(bare: Context, *used: str) -> Context:
-    """The context with what was brought; `used` options had their say before. Raises PlanFailed for broken files."""
-    seen = set(used)
-    told = read(bare.view, bare.env, seen)
-    # A language that was named has been chosen by now.
-    seen |= {prefix + name for name in used for prefix in PREFIXES if bare.env.get(prefix + name)}
-    return replace(bare, env={**told.defaults, **bare.env}, foreign=told, used=seen)
+def wanted(bare: Context) -> Said | None:
+    """The language that is named: by a variable, or by a file that agrees with the tree. Raises PlanFailed."""
+    told = read(bare.view, bare.env, set())
+    option = replace(bare, foreign=told).option("PROVIDER")
+    if option is None or option[1].file.startswith("variable "):
+        return option
+    provider = next((each for each in PROVIDERS if each.name == option[0]), None)
+    # A Dockerfile says more than a file for another builder, and a list of buildpacks may name what is not there.
+    own = bare.view.has(bare.spec.build.dockerfile)
+    return option if provider and not own and provider.detect(bare.view) else None
+
+
+def context(bare: Context, provider: Said | None) -> Context:
+    """The context with what was brought; `provider` is the wish that was followed. Raises PlanFailed."""
+    used: set[str] = set()
+    told = read(bare.view, bare.env, used)
+    if provider:
+        used |= {"PROVIDER", provider[1].file.removeprefix("variable ")}
+    return replace(bare, env={**told.defaults, **bare.env}, foreign=told, used=used)
+
+
+def unread(context: Context) -> tuple[Diagnostic, ...]:
+    """With a Dockerfile of the user's own nothing of another builder has a say: name it."""
+    there = [file for file in (*FILES, "Aptfile", ".buildpacks", ".slugignore") if context.view.has(file)]
+    text = "is not read: the Dockerfile says how the image is made"
+    fix = "remove it, or set PLAN_PROVIDER to plan by the files"
+    files = [Diagnostic("info", "not-honoured", f"{file} {text}", fix) for file in there]
+    return (*files, *foreign_variables.unheard(context.env, context.foreign, context.used, "dockerfile"))
 
 
 def apply(context: Context, part: Contribution) -> Contribution:

@@ -60,8 +60,14 @@ class _Places:
 
     def __init__(self, view: AppView, file: str) -> None:
         self._view, self._file = view, file
+        self.toml = file.endswith(".toml")
 
-    def __call__(self, key: str, what: str = "") -> Evidence:
+    def __call__(self, key: str, what: str = "", below: str = "") -> Evidence:
+        """The first line with the key; `below` a heading, where it has one."""
+        place = self._view.where(self._file, below) if below else Evidence(self._file, 1)
+        for number, line in self._view.lines(self._file):
+            if number >= place.line and key in line:
+                return Evidence(self._file, number, what or key[:60])
         return self._view.where(self._file, key, what or key[:60])
 
 
@@ -82,7 +88,8 @@ def _phase(
     found: Foreign, name: str, phase: Mapping[str, Any], needs: Mapping[str, Sequence[str]], where: _Places
 ) -> None:
     for key, value in phase.items():
-        evidence = where(key, f"phases.{name[:30]}.{key}")
+        heading = f"phases.{name}" if where.toml else f'"{name}"'
+        evidence = where(key, f"phases.{name[:30]}.{key}", heading)
         if key == "dependsOn":
             continue
         if key == "cmds":

@@ -27,8 +27,9 @@ def place(found: Foreign, name: str, needs: Mapping[str, Sequence[str]]) -> Call
 
 def own(step: Commands, commands: list[Said]) -> None:
     """The commands of one of our steps; `...` is what the provider does."""
-    if step.said:
+    if step.claimed:
         return
+    step.claimed = True
     texts = [text for text, _ in commands]
     if SPREAD not in texts:
         step.own = commands

@@ -20,14 +20,11 @@ _TREE = "."
 def apply(context: Context, part: Contribution) -> Contribution:
     """The provider's part with everything that was brought. Raises Invalid for what is no package's name."""
     told = context.foreign
-    beside = _beside(told, part)
+    beside = _beside(context, part)
     run = checked([*told.run_packages, *beside])
     build = checked([*told.build_packages, *beside])
-    stages = list(part.blueprint.stages)
-    secrets = context.secrets("")
-    stages = _without_caches(stages, told)
-    stages = _commands(stages, context, secrets)
-    stages = _with_caches(stages, told)
+    stages = _commands(list(part.blueprint.stages), context, context.secrets(""))
+    stages = _without_caches(_with_caches(stages, told), told)
     names = {stage.name for stage in stages}
     last = len(stages) - 1
     for place, stage in enumerate(stages):
@@ -36,7 +33,10 @@ def apply(context: Context, part: Contribution) -> Contribution:
         wanted = run if place == last else build
         env = {**told.env, **(told.run_env if place == last else told.build_env)}
         steps = _packages(stage.steps, wanted)
-        stages[place] = replace(stage, steps=(*_env(env, told.paths), *_assets(told), *steps))
+        # After what the provider says of the same variables, before anything that could use them.
+        head = next((at for at, step in enumerate(steps) if isinstance(step, Copy | Run | User)), len(steps))
+        ours = (*_env(env, told.paths), *_assets(told))
+        stages[place] = replace(stage, steps=(*steps[:head], *ours, *steps[head:]))
     ran = tuple(step for stage in stages for step in stage.steps if isinstance(step, Run))
     seen = {name for step in ran for name in step.secrets}
     decisions = _decisions(told, run, build)
@@ -49,17 +49,18 @@ def apply(context: Context, part: Contribution) -> Contribution:
     )
 
 
-def _beside(told: Foreign, part: Contribution) -> list[Said]:
+def _beside(context: Context, part: Contribution) -> list[Said]:
     """A language beside the app's own comes from Debian."""
     found: list[Said] = []
+    told = context.foreign
     for tool, version, evidence in told.tools:
         if tool in part.versions:
             continue
+        context.used.add(f"{tool.upper()}_VERSION")
         packages = DEBIAN_LANGUAGES.get(tool)
         if packages is None:
-            found += []
-            told.note(evidence, f"asks for {tool} beside the app's own language, which Debian does not have",
-                      "build the image with a Dockerfile of your own")  # fmt: skip
+            what = f"asks for {tool} beside the app's own language, which Debian does not have"
+            told.note(evidence, what, "build the image with a Dockerfile of your own")
             continue
         if version:
             what = f"asks for {tool} {version} beside the app's own language: Debian's {tool} is installed"
@@ -70,8 +71,10 @@ def _beside(told: Foreign, part: Contribution) -> list[Said]:
 
 def _decisions(told: Foreign, run: Sequence[Said], build: Sequence[Said]) -> list[Decision]:
     found = []
-    for topic, packages in (("packages of the image", run), ("packages of the build", build)):
-        if packages:
+    both = {said for said in told.run_packages if said in told.build_packages}
+    for topic, asked in (("packages of the image", run), ("packages of the build", build)):
+        # What is for both stands among the provider's system packages.
+        if packages := [said for said in asked if said not in both]:
             because = tuple(dict.fromkeys(evidence for _, evidence in packages))
             found.append(Decision(topic, " ".join(dict.fromkeys(texts(packages))), because))
     every = {**told.env, **told.run_env, **told.build_env}

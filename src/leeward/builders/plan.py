@@ -45,15 +45,16 @@ def plan(
     if spec.build.strategy is Strategy.DOCKERFILE:
         because = (manifest_lines.read(root, spec.name).get("build.strategy", Evidence("leeward.yaml", 0, "strategy")),)
         return _dockerfile(view, root, spec, env, (Decision("provider", "dockerfile", because),))
-    brought = foreign_files.context(Context(view, spec, env, versions))
-    found = detect(view, spec.build.dockerfile, brought.option("PROVIDER"))
+    wanted = foreign_files.wanted(Context(view, spec, env, versions))
+    found = detect(view, spec.build.dockerfile, wanted)
     if found.dockerfile:
         return _dockerfile(found.view, root, spec, env, found.decisions)
-    return _generated(found, root, spec, env, versions, tags)
+    return _generated(found, wanted, root, spec, env, versions, tags)
 
 
 def _generated(
     found: Found,
+    wanted: tuple[str, Evidence] | None,
     root: AppView,
     spec: AppSpec,
     env: Mapping[str, str],
@@ -63,7 +64,7 @@ def _generated(
     view, provider = found.view, found.best.provider
     said = manifest_lines.read(view, spec.name) or manifest_lines.read(root, spec.name)
     listed = procfile.read(view)
-    context = foreign_files.context(Context(view, spec, env, versions, manifest=said), "PROVIDER")
+    context = foreign_files.context(Context(view, spec, env, versions, manifest=said), wanted)
     start = given(context, listed)
     context = replace(context, start=start)
     part = foreign_files.apply(context, provider.plan(context))
@@ -115,7 +116,8 @@ def _dockerfile(
     said = manifest_lines.read(view, spec.name) or manifest_lines.read(root, spec.name)
     # A Procfile is written for an image that somebody else makes: the user's own image starts as it says itself.
     listed = procfile.Procfile()
-    start = given(Context(view, spec, env, {}, manifest=said), listed)
+    asked = Context(view, spec, env, {}, manifest=said)
+    start = given(asked, listed)
     image = own_dockerfile.start(path, content)
     context = own_dockerfile.context(view, spec)
     running = processes(spec, said, listed, start, None, "dockerfile", "", image)
@@ -139,7 +141,7 @@ def _dockerfile(
         build_secrets=own_dockerfile.secrets(content, env),
         release_command=running.release,
         read_only=False,
-        diagnostics=(*_truncated(view), *own_dockerfile.diagnostics(path, content, spec)),
+        diagnostics=(*_truncated(view), *own_dockerfile.diagnostics(path, content, spec), *foreign_files.unread(asked)),
     )
 
 

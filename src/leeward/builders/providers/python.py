@@ -77,7 +77,7 @@ class Python:
         """Version, dependencies, start, and the two stages that make the image."""
         view = context.view
         project = view.toml("pyproject.toml")
-        chosen = python_install.manager(view, project)
+        chosen = python_install.wanted(context, project)
         demands = python_versions.demands(context, project, chosen.dependencies, chosen.requirements)
         version = choose(PYTHON, demands, context.remembered)
         found = python_start.find(view, chosen.dependencies, project)

@@ -50,23 +50,45 @@ def manager(view: AppView, project: Mapping[str, object]) -> Manager:
     if view.has("uv.lock") and view.has("pyproject.toml"):
         return _uv(view, project, ("pip",) if requirements else ())
     if requirements:
-        found = reqs.from_requirements(view, requirements)
-        names = " ".join(f"-r {shlex.quote(path)}" for path in found.files[:1])
-        others = ("pyproject",) if has_project else ()
-        return Manager(
-            "pip",
-            found,
-            (Evidence(requirements),),
-            (f"uv pip install {names}",),
-            others,
-            _unpinned(found),
-            requirements,
-        )
+        return _pip(view, requirements, ("pyproject",) if has_project else ())
     if has_project:
         return _project(view, project)
     if view.has("Pipfile"):
         return _pipfile(view)
     return Manager("none", Dependencies((), ()), (Evidence(".", 0, "no dependency file"),))
+
+
+def wanted(context: Context, project: Mapping[str, object]) -> Manager:
+    """How a variable says that it is installed, where the files for that are there; else as the files say."""
+    view, option = context.view, context.option("PYTHON_PACKAGE_MANAGER")
+    name = option[0].lower() if option else "auto"
+    requirements = view.first(*reqs.REQUIREMENTS)
+    chosen: Manager | None = None
+    if option and name == "skip":
+        chosen = Manager("none", Dependencies((), ()), ())
+    elif name == "requirements" and requirements:
+        chosen = _pip(view, requirements, ())
+    elif name == "uv" and view.has("uv.lock") and view.has("pyproject.toml"):
+        chosen = _uv(view, project, ())
+    elif name in ("setuptools", "poetry", "pdm") and view.has("pyproject.toml"):
+        chosen = _project(view, project)
+    elif name == "pipenv" and view.has("Pipfile"):
+        chosen = _pipfile(view)
+    if option and chosen:
+        return replace(chosen, evidence=(option[1], *chosen.evidence))
+    usual = manager(view, project)
+    if not option or name == "auto":
+        return usual
+    text = f"the {option[1].file} asks for '{name[:40]}', and its files are not there"
+    note = Diagnostic("warning", "not-honoured", text, "use auto, requirements, setuptools, poetry, pdm, uv or pipenv")
+    return replace(usual, notes=(*usual.notes, note))
+
+
+def _pip(view: AppView, requirements: str, others: tuple[str, ...]) -> Manager:
+    found = reqs.from_requirements(view, requirements)
+    names = " ".join(f"-r {shlex.quote(path)}" for path in found.files[:1])
+    command = f"uv pip install {names}"
+    return Manager("pip", found, (Evidence(requirements),), (command,), others, _unpinned(found), requirements)
 
 
 def _uv(view: AppView, project: Mapping[str, object], others: tuple[str, ...]) -> Manager:
