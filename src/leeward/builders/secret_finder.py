@@ -7,10 +7,12 @@ from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from leeward.builders.secret_forms import cores, forms, is_strong, lines
 
-# A table for each state is twice as fast as the compact one, but takes long to make and much memory: worth it for many
-# bytes, and not for very many needles (100,000 states: 60 ms and 30 MiB).
-_MANY_BYTES = 64 * 1024 * 1024
-_MOST_STATES = 100_000
+# The automaton looks for the middle of each needle only, and the rest is compared where that is found: a tenth of the
+# states, so that it is made sooner and stays in the processor's cache.
+_MIDDLE = 16
+# A table for each state is twice as fast as the compact one, but takes long to make: worth it for many bytes.
+_MANY_BYTES = 32 * 1024 * 1024
+_MOST_STATES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,13 @@ class Finder:
     """Looks for every needle at once; safe to use from several threads."""
 
     def __init__(self, needles: Mapping[bytes, tuple[str, ...]]) -> None:
-        self._needles = sorted(needles)
-        self._names = [needles[needle] for needle in self._needles]
-        self._automaton = BytesAhoCorasick(self._needles) if needles else None
+        self._needles = needles
+        self._by_middle: dict[bytes, list[tuple[int, bytes]]] = {}
+        for needle in sorted(needles):
+            at = max(0, len(needle) - _MIDDLE) // 2
+            self._by_middle.setdefault(needle[at : at + _MIDDLE], []).append((at, needle))
+        self._middles = list(self._by_middle)
+        self._automaton = BytesAhoCorasick(self._middles) if needles else None
         self._seen = 0
         self.longest = max(map(len, needles), default=0)
 
@@ -36,14 +42,15 @@ class Finder:
         """Every place for each variable, overlapping ones too."""
         if self._automaton is None or not data:
             return
-        self._seen += len(data)
-        if self._seen > _MANY_BYTES and self._needles:
-            some, self._needles = self._needles, []
-            if sum(map(len, some)) <= _MOST_STATES:
-                self._automaton = BytesAhoCorasick(some, implementation=Implementation.DFA)
-        for needle, start, end in self._automaton.find_matches_as_indexes(data, overlapping=True):
-            for name in self._names[needle]:
-                yield Hit(name, start, end)
+        before, self._seen = self._seen, self._seen + len(data)
+        if before <= _MANY_BYTES < self._seen and sum(map(len, self._middles)) <= _MOST_STATES:
+            self._automaton = BytesAhoCorasick(self._middles, implementation=Implementation.DFA)
+        for middle, found, _ in self._automaton.find_matches_as_indexes(data, overlapping=True):
+            for at, needle in self._by_middle[self._middles[middle]]:
+                start = found - at
+                if start >= 0 and data.startswith(needle, start):
+                    for name in self._needles[needle]:
+                        yield Hit(name, start, start + len(needle))
 
     def covered(self, data: bytes) -> list[tuple[int, int]]:
         """The parts that are hidden together, in order; no two touch."""

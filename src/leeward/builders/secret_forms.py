@@ -24,6 +24,7 @@ _MOST_PIECES = 12
 _MOST_LINES = 4
 _PHRASE = 16
 _HALF = 12
+_DIGITS = frozenset(b"0123456789abcdefABCDEF")
 _BORING = re.compile(r"[a-z][a-z0-9+.-]*://[^@?#]*|[\w.+-]+@[\w.-]+|/[\w./-]*|(?:[\w-]+\.)+[a-z][\w-]*(?::\d+)?", re.I)
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential|auth", re.I)
 _PAIR = re.compile(r"([\w.-]+)\s*=\s*([^;\s\"']+)")
@@ -70,14 +71,13 @@ def forms(text: str) -> frozenset[bytes]:
     """Every form of a text that is looked for; of a long form, pieces."""
     raw = text.encode("utf-8", "surrogatepass")
     found = {form[:_LONGEST_FORM] for form in _texts(text, raw) if form}
-    random = _is_random(text)
-    mixed = _is_mixed(text) and "://" not in text
+    found |= {form[:_LONGEST_FORM] for form in _spaced(text, raw)}
     for form in _packed(text, raw):
         found.add(form[:_LONGEST_FORM])
-        # What is broken into lines, or in two, leaves one of these whole.
-        if mixed or len(form) > 2 * _LONGEST_FORM:
-            found.update(_pieces(form))
-    if random and len(raw) >= 2 * _PHRASE:
+        # What is broken into lines, or in two, leaves one of these whole. A URL has parts that are no secret.
+        if _is_mixed(text) and "://" not in text:
+            found.update(_pieces(form, _HALF * 2 if set(form) <= _DIGITS else _HALF))
+    if _is_random(text) and len(raw) >= 2 * _PHRASE:
         found.update((raw[: len(raw) // 2], raw[len(raw) // 2 :]))
     return frozenset(found)
 
@@ -162,15 +162,28 @@ def _texts(text: str, raw: bytes) -> Iterator[bytes]:
         yield text.encode(encoding, "surrogatepass")
 
 
-def _packed(text: str, raw: bytes) -> Iterator[bytes]:
-    """Forms in another alphabet."""
-    yield from _hexadecimal(raw)
+def _spaced(text: str, raw: bytes) -> Iterator[bytes]:
+    """Forms with a sign between the bytes."""
     yield from (sign.join(str(byte) for byte in raw).encode() for sign in (",", ", ", " ", "\n"))
     yield "".join(f"\\{byte:03o}" for byte in raw).encode()
-    yield "".join(f"&#{ord(character)};" for character in text).encode()
-    yield "".join(f"&#x{ord(character):x};" for character in text).encode()
-    for pattern in ("\\u{:04x}", "\\u{:04X}"):
+    for pattern in ("&#{};", "&#x{:x};", "\\u{:04x}", "\\u{:04X}"):
         yield "".join(pattern.format(ord(character)) for character in text).encode()
+    pairs = [f"{byte:02x}" for byte in raw]
+    for sign in (" ", ":", "\\x", "%", ", 0x", ",0x", "\n", "-"):
+        joined = sign.join(pairs)
+        yield from (joined.encode(), re.sub(r"[0-9a-f]{2}", lambda match: match[0].upper(), joined).encode())
+    # `xxd` and `od -x` print two bytes at a time, the latter the other way round; `hexdump -C` eight in a row.
+    # Wherever their lines begin, one of eight windows is whole. That of a URL may be `https://` alone.
+    for at in range(min(len(raw) - 7, 8) if "://" not in text else 0):
+        eight = pairs[at : at + 8]
+        yield " ".join(a + b for a, b in zip(eight[::2], eight[1::2], strict=True)).encode()
+        yield " ".join(b + a for a, b in zip(eight[::2], eight[1::2], strict=True)).encode()
+        yield " ".join(eight).encode()
+
+
+def _packed(text: str, raw: bytes) -> Iterator[bytes]:
+    """Forms in another alphabet."""
+    yield from (raw.hex().encode(), raw.hex().upper().encode())
     wide = text.encode("utf-16-le", "surrogatepass")
     for other in (raw, wide, raw[::-1], quote(text, safe="", errors="replace").encode(), raw.hex().encode()):
         for inner in _base64(other):
@@ -189,20 +202,6 @@ def _packed(text: str, raw: bytes) -> Iterator[bytes]:
             yield from (base64.b85encode(whole), base64.a85encode(whole))
 
 
-def _hexadecimal(raw: bytes) -> Iterator[bytes]:
-    pairs = [f"{byte:02x}" for byte in raw]
-    for sign in ("", " ", ":", "\\x", "%", ", 0x", ",0x", "\n", "-"):
-        text = sign.join(pairs)
-        yield from (text.encode(), re.sub(r"[0-9a-f]{2}", lambda match: match[0].upper(), text).encode())
-    # `xxd` and `od -x` print two bytes at a time, the latter the other way round; `hexdump -C` eight in a row.
-    # Wherever their lines begin, one of eight windows is whole.
-    for at in range(min(len(raw) - 7, 8)):
-        eight = pairs[at : at + 8]
-        yield " ".join(a + b for a, b in zip(eight[::2], eight[1::2], strict=True)).encode()
-        yield " ".join(b + a for a, b in zip(eight[::2], eight[1::2], strict=True)).encode()
-        yield " ".join(eight).encode()
-
-
 def _base64(raw: bytes) -> Iterator[bytes]:
     """The part of the encoded value that stays the same, wherever the value stands in the encoded text."""
     for before in range(3):
@@ -217,10 +216,10 @@ def _base32(raw: bytes) -> Iterator[bytes]:
         yield from (stable, stable.lower())
 
 
-def _pieces(form: bytes) -> Iterable[bytes]:
+def _pieces(form: bytes, least: int) -> Iterable[bytes]:
     if len(form) <= 2 * _PIECE:
         half = len(form) // 2
-        return [part for part in (form[:half], form[half:]) if len(part) >= _HALF]
+        return [part for part in (form[:half], form[half:]) if len(part) >= least]
     starts = range(0, len(form) - _PIECE + 1, _PIECE)
     return [form[at : at + _PIECE] for at in starts[:_MOST_PIECES]]
 

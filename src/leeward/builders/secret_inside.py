@@ -84,8 +84,9 @@ def opened(first: bytes) -> Unpacker | None:
     """What opens a file that begins like this; None when it is not packed."""
     if first.startswith(b"\x1f\x8b"):
         return Unpacker(_gzip)
-    if first.startswith((b"PK\x03\x04", b"PK\x05\x06")) or b"PK\x03\x04" in first[:4096]:
-        return Unpacker(_zip)
+    if b"PK\x03\x04" in first[:4096] or first.startswith(b"PK\x05\x06"):
+        # A program may stand before an archive.
+        return Unpacker(_zip, sure=first.startswith(b"PK"))
     if first.startswith(b"\xfd7zXZ\x00"):
         return Unpacker(lambda file: iter([("", _by(lzma.LZMADecompressor(memlimit=256 * _CHUNK), file))]))
     if first.startswith(b"BZh"):

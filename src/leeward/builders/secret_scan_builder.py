@@ -35,20 +35,20 @@ class ScanningBuilder:
     async def build(self, job: BuildJob, say: Say) -> Built:
         """Build, then scan. Raises BuildFailed, also for a secret in the image or the log."""
         values = {name: job.env[name] for name in sorted(job.secrets) if job.env.get(name)}
-        found = await asyncio.to_thread(needles, values)
-        log = LogWatch(Finder(found), say)
+        finder = await asyncio.to_thread(lambda: Finder(needles(values)))
+        log = LogWatch(finder, say)
         built = await self._builder.build(job, log.line)
         if not values:
             return built
         if unseen := [name for name in overlooked(values)]:
             say(f"note: too short or too common to be looked for in the image: {', '.join(unseen)}")
-        leaks = [*log.leaks, *await self._scan(job, built, values, found, say)]
+        leaks = [*log.leaks, *await self._scan(job, built, values, finder, say)]
         if leaks:
             raise failure(leaks, say)
         return built
 
     async def _scan(
-        self, job: BuildJob, built: Built, values: Mapping[str, str], found: Mapping[bytes, tuple[str, ...]], say: Say
+        self, job: BuildJob, built: Built, values: Mapping[str, str], finder: Finder, say: Say
     ) -> Sequence[Leak]:
         began = time.monotonic()
         marks = await asyncio.to_thread(self._notes.marks, values)
@@ -60,7 +60,7 @@ class ScanningBuilder:
                 for number, layer in enumerate(content.layers)
                 if layer.diff not in bases and not self._notes.clean(layer.diff, marks)
             ]
-            scan = await _in_thread(lambda stop: self._look(content, new, found, marks, stop))
+            scan = await _in_thread(lambda stop: self._look(content, new, finder, marks, stop))
         if scan.unread:
             some = ", ".join(list(scan.unread)[:_SHOWN])
             say(f"note: {len(scan.unread)} packed files could not be opened to look for secrets: {some}")
@@ -72,11 +72,11 @@ class ScanningBuilder:
         self,
         content: ImageContent,
         new: Sequence[tuple[LayerContent, str]],
-        found: Mapping[bytes, tuple[str, ...]],
+        finder: Finder,
         marks: frozenset[str],
         stop: threading.Event,
     ) -> Scan:
-        scan = Scan(Finder(found), stop)
+        scan = Scan(finder, stop)
         scan.config(content.config)
         for layer, maker in new:
             before = len(scan.leaks)
