@@ -1,5 +1,6 @@
 """The engine in memory keeps the contract."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,6 +26,10 @@ class FakeWorld:
     worker = "work"
     silent = "sleep"
     crashing = "crash"
+    ending = "end"
+    absent = "nothing-of-the-kind"
+    lost = "serve, but not there"
+    project = "contract"
 
     def __init__(self) -> None:
         self.clock = _Clock()
@@ -36,10 +41,23 @@ class FakeWorld:
             self.crashing: Outcome(
                 InstanceState.CRASHED, "exits at once with code 3: 'boom'", "see `lee logs app`", 0.1
             ),
+            self.ending: Outcome(
+                InstanceState.CRASHED, "exits at once with code 0", "a process must go on running", 0.1
+            ),
+            self.absent: Outcome(
+                InstanceState.CRASHED,
+                "its command was not found",
+                "check the command of 'web'; see `lee logs app`",
+                0.1,
+            ),
+            self.lost: Outcome(
+                InstanceState.STARTING, "answered GET /missing with 404", "set 'health.path' in leeward.yaml", 0.1
+            ),
         }
+        self._names = itertools.count(1)
 
     def app(self) -> str:
-        return "shop"
+        return f"shop{next(self._names)}"
 
     async def pass_time(self, seconds: float) -> None:
         self.clock.at += timedelta(seconds=seconds)

@@ -149,6 +149,10 @@ class Machine:
     worker = "sleep 1000"
     silent = "sleep 999"
     crashing = "echo boom; exit 3"
+    ending = "true"
+    absent = "nothing-of-the-kind $PORT"
+    lost = web
+    project = "contract"
     _names = itertools.count(1)
 
     def __init__(self, home: Path, **settings: object) -> None:
