@@ -50,6 +50,9 @@ class Settings(BaseModel):
     build_pip_index: str = Field(default="", description="Python index for builds; empty: the tool's own default.")
     build_npm_registry: str = Field(default="", description="npm registry for builds; empty: the tool's own default.")
     build_cache_mib: int = Field(default=20480, ge=512, description="Budget in MiB for the build cache.")
+    check_bases: bool = Field(
+        default=True, description="Look once a day for newer packages of the base images that apps stand on."
+    )
     images_mib: int = Field(default=40960, ge=1024, description="Budget in MiB for images and registry.")
     logs_mib: int = Field(default=256, ge=1, description="Budget in MiB for each app's logs.")
     uploads_mib: int = Field(default=2048, ge=64, description="Budget in MiB for uploaded sources and checkouts.")

@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from leeward.control.apps import Apps
+from leeward.control.bases import Bases
 from leeward.control.deploys import Deploys
 from leeward.control.gc import Collector
 from leeward.control.phases import Phases
 from leeward.control.receipts import Receipts
 from leeward.control.rollout import Rollout
+from leeward.fakes.bases import FakeBaseImages
 from leeward.fakes.builder import FakeBuilder
 from leeward.fakes.edge import FakeEdge
 from leeward.fakes.engine import FakeEngine
@@ -51,6 +53,9 @@ class Stage:
     deploys: Deploys = None  # type: ignore[assignment]
     collector: Collector = None  # type: ignore[assignment]
     receipts: Receipts = None  # type: ignore[assignment]
+    bases: Bases = None  # type: ignore[assignment]
+    images: FakeBaseImages = field(default_factory=FakeBaseImages)
+    budget: int = 10_500_000
 
     def again(self) -> "Stage":
         """A new control plane on the same world."""
@@ -60,6 +65,7 @@ class Stage:
         fresh.receipts = receipts
         rollout = Rollout(self.stores, self.engine, self.registry, fresh.apps, receipts)
         images = asyncio.Lock()
+        fresh.bases = Bases(self.stores, self.registry, self.images, Clock())
         sources = dict.fromkeys((SourceKind.GIT, SourceKind.UPLOAD, SourceKind.PUSH), self.source)
         phases = Phases(
             self.stores,
@@ -71,9 +77,10 @@ class Stage:
             lambda app, line: self.lines.append(line),
             images,
             "lee.localhost",
+            fresh.bases,
         )
         fresh.deploys = Deploys(self.stores, phases, Clock(), lease_s=60)
-        fresh.collector = Collector(self.stores, self.registry, 10, 1_000_000, _nothing, images)
+        fresh.collector = Collector(self.stores, self.registry, 10, 1_000_000, _nothing, images, self.budget)
         return fresh
 
     async def wish(

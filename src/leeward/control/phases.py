@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from leeward.control.bases import Bases
 from leeward.control.rollout import Rollout, Save
 from leeward.errors import FetchFailed, Invalid, NotFound, PlanFailed
 from leeward.model.app import AppSpec, Strategy
 from leeward.model.build import BuildPlan
 from leeward.model.parse import manifest, names
 from leeward.model.region import LOCAL
-from leeward.model.release import Deploy, Phase, Release, SourceKind
+from leeward.model.release import Deploy, DeployKind, Phase, Release, SourceKind
 from leeward.model.runtime import LogLine
 from leeward.model.secret import revealed
 from leeward.plan.domains import refused
@@ -40,6 +41,7 @@ class Phases:
         say_to: Callable[[str, LogLine], None],
         images: asyncio.Lock,
         domain: str,
+        bases: Bases,
     ) -> None:
         self._stores = stores
         self._sources = sources
@@ -50,10 +52,12 @@ class Phases:
         self._say_to = say_to
         self._images = images
         self._domain = domain
+        self._bases = bases
 
     def first(self, deploy: Deploy) -> Phase:
         """Where to go on: a tree that is gone is fetched again, unless the image is pushed already."""
-        needs_tree = deploy.phase in (Phase.PLAN, Phase.BUILD) and deploy.source.kind is not SourceKind.IMAGE
+        has_tree = deploy.source.kind not in (SourceKind.IMAGE, SourceKind.NONE)
+        needs_tree = has_tree and deploy.phase in (Phase.PLAN, Phase.BUILD)
         if needs_tree and not Path(deploy.carry.get("tree", "-")).is_dir():
             return Phase.FETCH
         return deploy.phase
@@ -66,9 +70,13 @@ class Phases:
             case Phase.PLAN:
                 return await self._plan(deploy)
             case Phase.BUILD:
+                if deploy.kind is DeployKind.REBASE:
+                    return await self._bases.prepare(deploy, self._say(deploy))
                 return await self._build(deploy)
             case Phase.PUSH:
                 async with self._images:
+                    if deploy.kind is DeployKind.REBASE:
+                        return await self._bases.rebase(deploy, self._say(deploy))
                     return await self._push(deploy)
             case Phase.ROLLOUT:
                 return await self._rollout.run(deploy, self._say(deploy), save)
@@ -203,6 +211,7 @@ class Phases:
                 deploy=deploy.id,
             )
         )
+        await self._bases.note(release, self._say(deploy))
         return replace(deploy, release=release.number)
 
 

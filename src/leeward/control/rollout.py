@@ -99,7 +99,7 @@ class Rollout:
 
     async def _release(self, deploy: Deploy, app: App) -> Release:
         """The release to bring to live: the deploy's own, or a new one with the same image."""
-        if deploy.kind is DeployKind.CODE:
+        if deploy.kind in (DeployKind.CODE, DeployKind.REBASE):
             if deploy.release is None:
                 raise RolloutFailed("the deploy has no release", hint="deploy again")
             return await self._apps.release(app.name, deploy.release)

@@ -14,6 +14,7 @@ from leeward.api.app import create_api
 from leeward.builders.buildkit import BuildkitBuilder
 from leeward.builders.secret_scan_builder import ScanningBuilder
 from leeward.control.apps import Apps
+from leeward.control.bases import Bases
 from leeward.control.deploys import Deploys
 from leeward.control.gc import Collector
 from leeward.control.loop import Loop
@@ -94,16 +95,34 @@ class Plane:
             SourceKind.PUSH: PushedSource(settings),
         }
         self.trees = settings.home / "sources" / "trees"
-        builder = ScanningBuilder(BuildkitBuilder(settings), EngineContents(settings), settings.home / "scans")
+        buildkit = BuildkitBuilder(settings)
+        builder = ScanningBuilder(buildkit, EngineContents(settings), settings.home / "scans")
+        self.bases = Bases(stores, self.registry, buildkit.bases, clock, checks=settings.check_bases)
         phases = Phases(
-            stores, sources, builder, self.registry, rollout, self.trees, self.lines.put, images, settings.domain
+            stores,
+            sources,
+            builder,
+            self.registry,
+            rollout,
+            self.trees,
+            self.lines.put,
+            images,
+            settings.domain,
+            self.bases,
         )
         self.deploys = Deploys(stores, phases, clock, at_once=max(4, 2 * settings.builds), lease_s=settings.lease_s)
         self.deploys.done = lambda app: self.poke(f"app/{app}")
         self.samples = Samples(stores, self.engine, self.edge)
         self.scaler = Autoscaler(stores, self.apps, self.samples)
         self.collector = Collector(
-            stores, self.registry, settings.keep_releases, settings.logs_mib * MIB, self._sweep_sources, images
+            stores,
+            self.registry,
+            settings.keep_releases,
+            settings.logs_mib * MIB,
+            self._sweep_sources,
+            images,
+            settings.images_mib * MIB,
+            lambda text: seen.warn("images", text),
         )
         self.services = Services(
             stores, self.engine, self.engine, self.edge, settings, clock, self.poke, uploads, gits, seen
@@ -114,6 +133,7 @@ class Plane:
             "resync": Loop("resync", self._resync, 10.0),
             "samples": Loop("samples", self.samples.tick, 10.0),
             "scale": Loop("scale", self.scaler.tick, 15.0),
+            "bases": Loop("bases", self.bases.tick, 3600.0),
             "collect": Loop("collect", self._collect, 600.0),
             "receipts": Loop("receipts", receipts.tick, 1.0),
             "regions": Loop("regions", self.engine.refresh, 15.0),
@@ -129,6 +149,8 @@ class Plane:
             self.loops["apps"].poke()
         if kind in ("app", "deploy"):
             self.loops["deploys"].poke()
+        if kind == "bases":
+            self.loops["bases"].poke()
 
     async def run(self, lost: asyncio.Event) -> None:
         """Serve the API and run the loops until told to stop, or until another control plane may lead (`lost`).

@@ -69,6 +69,7 @@ class DeployKind(StrEnum):
     SCALE = "scale"
     RESTART = "restart"
     ROLLBACK = "rollback"
+    REBASE = "rebase"
 
 
 class DeployStatus(StrEnum):
@@ -95,6 +96,8 @@ class Phase(StrEnum):
     BUILD = "build"
     PUSH = "push"
     ROLLOUT = "rollout"
+    JOBS = "jobs"
+    """Only where jobs run after success; the release is live by then."""
 
 
 PHASES: tuple[Phase, ...] = tuple(Phase)

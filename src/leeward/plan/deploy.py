@@ -65,7 +65,9 @@ def _hopeless(instance: Instance) -> Hopeless:
 
 
 def phases(kind: DeployKind) -> tuple[Phase, ...]:
-    """The steps of a deploy of this kind: only new code is fetched, built and pushed."""
+    """The steps of a deploy of this kind: only new code is fetched, and only a rebase makes an image without it."""
+    if kind is DeployKind.REBASE:
+        return (Phase.BUILD, Phase.PUSH, Phase.ROLLOUT)
     return PHASES if kind is DeployKind.CODE else (Phase.ROLLOUT,)
 
 

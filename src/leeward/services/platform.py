@@ -42,6 +42,8 @@ class PlatformView:
     memory_available: int
     cpus: int
     parts: Sequence[Part]
+    warnings: Sequence[str] = ()
+    """What needs the operator, in one sentence each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Platform:
             memory_available=memory.available,
             cpus=psutil.cpu_count() or 1,
             parts=(Part("store", True, ""), *parts),
+            warnings=context.seen.warnings(),
         )
 
     def sizes(self) -> Sequence[SizeView]:
