@@ -118,6 +118,14 @@ class NewRegion(Body):
     profile: Profile = Profile.PLAIN
 
 
+class NewRegistry(Body):
+    """A login at a registry; the password is a token where the registry gives these out."""
+
+    host: Annotated[str, Field(min_length=1, max_length=300)]
+    username: Annotated[str, Field(min_length=1, max_length=255)]
+    password: Annotated[str, Field(min_length=1, max_length=16 * 1024)]
+
+
 class ExecBody(Body):
     """A command to run in an instance of `process`."""
 

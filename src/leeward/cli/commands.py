@@ -23,6 +23,7 @@ GROUPS: dict[str, str] = {
     "domains": "List, add and remove the domains of an app.",
     "tokens": "List, create and revoke API tokens.",
     "regions": "List, add and remove the clusters where apps may run.",
+    "registries": "List, add and remove the logins at foreign registries.",
     "cache": "Empty what the edge keeps of an app.",
 }
 
@@ -69,6 +70,11 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command("regions list", "regions:list_regions", "List the regions."),
         Command("regions add", "regions:add", "Add a cluster where apps may run."),
         Command("regions remove", "regions:remove", "Forget a region where nothing runs."),
+    ),
+    "Registries": (
+        Command("registries list", "registries:list_registries", "List the registries that the platform signs in to."),
+        Command("registries add", "registries:add", "Add a login at a registry."),
+        Command("registries remove", "registries:remove", "Forget a login at a registry."),
     ),
     "Access": (
         Command("login", "access:login", "Sign in to a platform."),

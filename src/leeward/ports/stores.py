@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from leeward.model.access import Token, User
 from leeward.model.event import Event
 from leeward.model.image import BaseState, ImageFacts, LayerPackages, Standing
+from leeward.model.login import Login
 from leeward.model.region import Region
 from leeward.model.release import Deploy, Receipt, Release, Step
 from leeward.model.runtime import LogLine
@@ -188,6 +189,24 @@ class AccessStore(Protocol):
         ...
 
 
+class LoginStore(Protocol):
+    """Logins at foreign registries, by host; their passwords are sealed at rest."""
+
+    async def put(self, login: Login) -> None:
+        """Add a login, or change it."""
+        ...
+
+    async def find(self, host: str) -> Login | None: ...
+
+    async def list(self) -> Sequence[Login]:
+        """All by host."""
+        ...
+
+    async def delete(self, host: str) -> None:
+        """Raises NotFound."""
+        ...
+
+
 class RegionStore(Protocol):
     """Where apps may run, beside this machine."""
 
@@ -318,6 +337,7 @@ class Stores:
     events: EventStore
     access: AccessStore
     regions: RegionStore
+    logins: LoginStore
     images: ImageStore
     logs: LogStore
     samples: SampleStore

@@ -1,6 +1,7 @@
 """The images in the engine's own store, over its API."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -14,6 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from leeward.errors import Unavailable
+from leeward.model.login import Login
 
 _NO_LOGIN = "e30="
 
@@ -90,14 +92,14 @@ class Images:
         answer = await self._ask("DELETE", f"/images/{quote(name, safe='/:@')}")
         return answer.status_code in (200, 404)
 
-    async def pull(self, repository: str, tag: str) -> None:
+    async def pull(self, repository: str, tag: str, login: Login | None = None) -> None:
         """Pull by tag or digest. Raises PullFailed."""
         params = {"fromImage": repository, "tag": tag}
         try:
             async with (
                 self._client() as client,
                 client.stream(
-                    "POST", "/images/create", params=params, headers={"X-Registry-Auth": _NO_LOGIN}
+                    "POST", "/images/create", params=params, headers={"X-Registry-Auth": _auth(login)}
                 ) as answer,
             ):
                 lines = [line async for line in answer.aiter_lines() if line.strip()]
@@ -157,6 +159,14 @@ def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
         return max(0.0, datetime.fromisoformat(text).timestamp())
     return 0.0
+
+
+def _auth(login: Login | None) -> str:
+    """The header in which the engine takes a login."""
+    if login is None:
+        return _NO_LOGIN
+    text = {"username": login.username, "password": login.password.reveal(), "serveraddress": login.host}
+    return base64.urlsafe_b64encode(json.dumps(text).encode()).decode()
 
 
 def _json(answer: httpx.Response) -> Any:

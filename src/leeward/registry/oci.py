@@ -6,11 +6,12 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from leeward.errors import FetchFailed, PushFailed, RolloutFailed, Unavailable
 from leeward.model.image import BaseMark, Held, ImageFacts, LayerPackages
+from leeward.model.login import Login, host_of
 from leeward.plan.rebase import mark
 from leeward.registry import embedded
 from leeward.registry.blobs import Away, Refused, Stopped
@@ -25,10 +26,16 @@ from leeward.registry.push import Pusher
 from leeward.registry.sweep import Sweep
 from leeward.settings import MIB, Settings
 
+FindLogin = Callable[[str], Awaitable[Login | None]]
+
 __all__ = ["OciRegistry", "argv", "prepare"]
 
 # A deploy pushes first and makes its release afterwards: what is younger than this may be its.
 GRACE_S = 3600.0
+# How registries and the engine say that they want a login, or a better one.
+_REFUSED = re.compile(
+    r"unauthorized|authentication required|no basic auth credentials|access denied|denied:|forbidden", re.I
+)
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 # The builder's word that nothing in the image depends on the dates of its files.
 _PLANNED = "leeward.planned"
@@ -37,8 +44,15 @@ _PLANNED = "leeward.planned"
 class OciRegistry:
     """The port Registry, on the embedded registry or any other."""
 
-    def __init__(self, settings: Settings, now: Callable[[], float] = time.time, grace_s: float = GRACE_S) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        now: Callable[[], float] = time.time,
+        grace_s: float = GRACE_S,
+        login: FindLogin | None = None,
+    ) -> None:
         self._settings = settings
+        self._login = login
         self._now, self._grace_s = now, grace_s
         self._images = Images(settings.docker_socket)
         self._memory = embedded.root(settings) / "layers"
@@ -57,15 +71,14 @@ class OciRegistry:
         """Take a foreign image in, and give its reference by digest. Raises FetchFailed."""
         self._check_foreign(image, app)
         repository, _, name = _split(image)
+        host = host_of(image)
+        login = await self._login(host) if self._login else None
         try:
-            await self._images.pull(repository, name)
+            await self._images.pull(repository, name, login)
         except PullFailed as error:
             found = await self._images.find(image)
-            if found is None:
-                raise FetchFailed(
-                    f"the image '{image}' could not be pulled: {error}",
-                    hint="check its name; a registry with a login is not supported yet",
-                ) from error
+            if found is None or _REFUSED.search(str(error)):
+                raise _not_pulled(image, host, login, str(error)) from error
         found = await self._images.find(image)
         if found is None:
             raise FetchFailed(f"the image '{image}' could not be pulled", hint="check its name")
@@ -290,6 +303,17 @@ class OciRegistry:
         async with self._turn:
             await self._turn.wait_for(lambda: self._pushing == 0)
             yield
+
+
+def _not_pulled(image: str, host: str, login: Login | None, reason: str) -> FetchFailed:
+    message = f"the image '{image}' could not be pulled: {reason}"
+    if not _REFUSED.search(reason):
+        return FetchFailed(message, hint="check its name, and that this machine reaches the registry")
+    if login is None:
+        hint = f"check its name; if it needs a login: `lee registries add {host} --username NAME`"
+        return FetchFailed(message, hint=hint, code="registry-login")
+    hint = f"'{login.username}' may not pull it: check the name, or `lee registries add {host}` with a new password"
+    return FetchFailed(message, hint=hint, code="registry-login")
 
 
 async def _in_thread(work: Callable[[threading.Event], str]) -> str:

@@ -17,6 +17,7 @@ from leeward.services.logs import Logs
 from leeward.services.metrics import Metrics
 from leeward.services.platform import Platform
 from leeward.services.regions import Regions
+from leeward.services.registries import Registries
 from leeward.services.seen import Seen
 from leeward.services.sources import Sources
 from leeward.settings import Settings
@@ -49,6 +50,7 @@ class Services:
     events: Events = field(init=False)
     platform: Platform = field(init=False)
     regions: Regions = field(init=False)
+    registries: Registries = field(init=False)
     sources: Sources = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,6 +79,7 @@ class Services:
             "events": Events(context),
             "platform": Platform(context),
             "regions": Regions(context),
+            "registries": Registries(context),
             "sources": Sources(context, deploys),
         }
         for name, service in made.items():

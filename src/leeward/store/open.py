@@ -17,6 +17,7 @@ from leeward.store.deploys import SqlDeployStore
 from leeward.store.events import SqlEventStore
 from leeward.store.images import SqlImageStore
 from leeward.store.lock import HomeLock
+from leeward.store.logins import SqlLoginStore
 from leeward.store.logs import FileLogStore
 from leeward.store.notices import LocalNotices
 from leeward.store.regions import SqlRegionStore
@@ -90,6 +91,7 @@ async def _stores(settings: Settings, clock: Clock, opening: AsyncExitStack, ser
         events=SqlEventStore(database, notices, clock),
         access=SqlAccessStore(database, vault),
         regions=SqlRegionStore(database, vault, clock),
+        logins=SqlLoginStore(database, vault, clock),
         images=SqlImageStore(database),
         logs=logs,
         samples=samples,

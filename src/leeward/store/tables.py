@@ -201,6 +201,15 @@ regions = Table(
     Column("created_at", Double),
 )
 
+logins = Table(
+    "logins",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("username", Text, nullable=False),
+    Column("password", Text, nullable=False),
+    Column("created_at", Double),
+)
+
 # What the image of a release is: the base that it stands on, as JSON text.
 images = Table(
     "images",

@@ -12,6 +12,7 @@ from leeward.api.routes import (
     metrics,
     platform,
     regions,
+    registries,
     sources,
 )
 
@@ -27,5 +28,6 @@ ROUTERS = (
     events.router,
     sources.router,
     regions.router,
+    registries.router,
     hooks.router,
 )
