@@ -80,7 +80,7 @@ class Plane:
             local, stores.regions.list, lambda region: ENGINES[region.engine](settings, stores.logs, clock, region)
         )
         self.edge = EmbeddedEdge(settings, clock)
-        self.registry = OciRegistry(settings)
+        self.registry = OciRegistry(settings, login=stores.logins.find)
         self.lines = Lines(stores.logs)
         seen = Seen()
         gits = GitHttp(settings)
