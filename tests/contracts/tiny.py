@@ -112,8 +112,8 @@ def _file(path: Path) -> bytes:
 
 
 @functools.cache
-def tiny_image() -> str:
-    """An image with nothing but busybox; its id."""
+def tiny_layer() -> bytes:
+    """The files of an image with nothing but busybox, as a tar."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as tar:
         for directory in _DIRECTORIES:
@@ -132,7 +132,13 @@ def tiny_image() -> str:
             item = tarfile.TarInfo(f"bin/{applet}")
             item.type, item.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(item)
-    made = docker("import", "--change", 'CMD ["httpd","-f","-p","8080","-h","/www"]', "-", stdin=data.getvalue())
+    return data.getvalue()
+
+
+@functools.cache
+def tiny_image() -> str:
+    """That image in Docker; its id."""
+    made = docker("import", "--change", 'CMD ["httpd","-f","-p","8080","-h","/www"]', "-", stdin=tiny_layer())
     atexit.register(_forget, made)
     return made
 

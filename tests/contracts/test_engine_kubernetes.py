@@ -1,0 +1,22 @@
+"""The engine on Kubernetes keeps the contract, on a real cluster."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.contracts.engine import EngineContract
+from tests.contracts.harbour import Harbour, harbour, needs_cluster, tiny_in_cluster
+
+
+@pytest.fixture(scope="module")
+def image() -> str:
+    """The tiny image, where the nodes find it."""
+    needs_cluster()
+    return tiny_in_cluster()
+
+
+class TestKubernetesEngine(EngineContract):
+    @pytest.fixture
+    async def world(self, image: str) -> AsyncIterator[Harbour]:
+        async with harbour(needs_cluster(), image) as made:
+            yield made
