@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leeward.builders import strangers
 from leeward.builders.providers import PROVIDERS
 from leeward.builders.providers.provider import Detection, Provider
 from leeward.builders.tree import AppView
@@ -48,7 +49,9 @@ def detect(view: AppView, dockerfile: str, wanted: tuple[str, Evidence] | None =
         return Found(view, tuple(found), (chosen,), dockerfile=True)
     if wanted:
         return _wanted(view, *wanted)
-    if found := matches(view):
+    found = matches(view)
+    strangers.refuse(view, found[0].detection.score if found else 0)
+    if found:
         return Found(view, tuple(found), (_decision(found),))
     return _below(view, dockerfile)
 
