@@ -65,7 +65,7 @@ def test_python_comes_before_node_and_the_other_is_told(tmp_path: Path) -> None:
     found = planned(tmp_path, {**API, "package.json": '{"scripts": {"start": "x"}}'})
 
     assert found.providers == ("python",)
-    assert "other-provider" in warned(found)
+    assert "two-apps" in warned(found)
 
 
 def test_a_lock_file_makes_a_provider_surer(tmp_path: Path) -> None:

@@ -26,6 +26,14 @@ def package(**fields: object) -> str:
         (package(main="lib/main.js"), {"lib/main.js": ""}, "node lib/main.js"),
         (package(main="missing.js"), {"app.js": ""}, "node app.js"),
         (package(dependencies={"next": "15"}, scripts={"build": "next build"}), {}, "next start -p $PORT"),
+        (package(dependencies={"next": "15"}, scripts={"start": "npx next start"}), {}, "npx next start -p $PORT"),
+        (package(scripts={"start": "nest start", "start:prod": "node dist/main"}), {}, "node dist/main"),
+        (package(scripts={"start": "nuxt dev"}, dependencies={"nuxt": "3"}), {}, "node .output/server/index.mjs"),
+        (package(dependencies={"@react-router/serve": "7"}), {}, "react-router-serve ./build/server/index.js"),
+        (package(dependencies={"hono": "4", "tsx": "4"}), {"src/index.ts": ""}, "tsx src/index.ts"),
+        (package(dependencies={"hono": "4"}), {"src/index.ts": "", "bun.lock": "{}"}, "bun src/index.ts"),
+        (package(scripts={"start": "bun run serve", "serve": "bun a.ts"}), {"bun.lock": "{}"}, "bun a.ts"),
+        (package(name="shop", dependencies={"@angular/ssr": "19"}), {}, "node dist/shop/server/server.mjs"),
         (package(scripts={"start": 7, "build": []}), {"index.js": ""}, "node index.js"),
         (package(scripts="nonsense", dependencies=[1]), {"index.js": ""}, "node index.js"),
     ],
@@ -47,9 +55,15 @@ def test_a_script_that_calls_itself_ends(tmp_path: Path) -> None:
     [
         ({"package-lock.json": "{}"}, "npm", "npm ci"),
         ({}, "npm", "npm install"),
-        ({"pnpm-lock.yaml": ""}, "pnpm", "pnpm@10 install --frozen-lockfile"),
-        ({"yarn.lock": ""}, "yarn", "yarn@1 install --frozen-lockfile"),
-        ({"bun.lockb": ""}, "npm", "npm install"),
+        ({"pnpm-lock.yaml": "lockfileVersion: '9.0'"}, "pnpm", "pnpm@10.34.9"),
+        ({"pnpm-lock.yaml": "lockfileVersion: 5.4"}, "pnpm", "pnpm@7.33.7"),
+        ({"pnpm-lock.yaml": "lockfileVersion: '6.0'"}, "pnpm", "pnpm install --prod=false"),
+        ({"yarn.lock": "# yarn lockfile v1"}, "yarn", "yarn@1.22.22"),
+        ({"yarn.lock": "__metadata:\n  version: 8"}, "yarn", "@yarnpkg/cli-dist@4.18.1"),
+        ({"yarn.lock": "", ".yarnrc.yml": "nodeLinker: pnp"}, "yarn", "yarn install --immutable"),
+        ({"bun.lockb": ""}, "bun", "bun install --no-progress --frozen-lockfile"),
+        ({"bun.lock": "{}"}, "bun", "bun@1.4.5"),
+        ({"npm-shrinkwrap.json": "{}"}, "npm", "COPY package.json npm-shrinkwrap.json ./"),
     ],
 )
 def test_the_lock_file_chooses_the_package_manager(
@@ -63,23 +77,53 @@ def test_the_lock_file_chooses_the_package_manager(
     assert command in found.dockerfile
 
 
+@pytest.mark.parametrize(
+    ("fields", "files", "chosen"),
+    [
+        ({"packageManager": "pnpm@9.1.0+sha512.abc"}, {"package-lock.json": "{}"}, "pnpm 9.1.0"),
+        ({"packageManager": "yarn@4.1.0"}, {}, "yarn 4.1.0"),
+        ({"packageManager": "npm@10.9.0"}, {"package-lock.json": "{}"}, "npm 10.9.0"),
+        ({"packageManager": "yarn@stable"}, {".yarnrc.yml": "yarnPath: .yarn/releases/yarn-3.6.1.cjs"}, "yarn 4.18.1"),
+        ({}, {".yarnrc.yml": "yarnPath: .yarn/releases/yarn-3.6.1.cjs\n", "yarn.lock": ""}, "yarn 3.6.1"),
+        ({"devEngines": {"packageManager": {"name": "pnpm", "version": "^9"}}}, {}, "pnpm 9.15.9"),
+        ({"volta": {"pnpm": "8.6.0"}}, {"pnpm-lock.yaml": ""}, "pnpm 8.6.0"),
+        ({"engines": {"pnpm": ">=8"}}, {"pnpm-lock.yaml": ""}, "pnpm 10.34.9"),
+        ({"engines": {"pnpm": ">=8"}}, {"package-lock.json": "{}"}, "npm"),
+        ({"packageManager": "npm@"}, {"yarn.lock": ""}, "yarn 1.22.22"),
+    ],
+)
+def test_the_package_manager_is_exactly_the_one_that_is_asked_for(
+    tmp_path: Path, fields: dict[str, object], files: dict[str, str], chosen: str
+) -> None:
+    manifest = package(scripts={"start": "node x.js"}, dependencies={"express": "5"}, **fields)
+
+    found = planned(tmp_path, {"package.json": manifest, **files})
+
+    assert decided(found, "package manager").partition(" <- ")[0] == chosen
+
+
 def test_an_app_without_a_lock_builds_and_is_told(tmp_path: Path) -> None:
     manifest = package(scripts={"start": "node x.js"}, dependencies={"express": "5"})
 
     assert "not-pinned" in warned(planned(tmp_path, {"package.json": manifest}))
 
 
-def test_yarn_2_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(PlanFailed, match="yarn 2 and newer"):
-        planned(tmp_path, {"package.json": package(packageManager="yarn@4.1.0", scripts={"start": "x"})})
+def test_a_lock_that_does_not_fit_warns_and_installs(tmp_path: Path) -> None:
+    for lock in ("package-lock.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock"):
+        files = {"package.json": package(scripts={"start": "node x.js"}, dependencies={"a": "1"}), lock: "{}"}
+
+        text = planned(tmp_path / lock, files).dockerfile
+
+        assert "|| { echo 'WARNING: the lock file does not fit package.json" in text
 
 
 @pytest.mark.parametrize(
     ("fields", "needs_tree"),
     [
-        ({"scripts": {"postinstall": "prisma generate", "start": "x"}}, True),
+        ({"scripts": {"postinstall": "node setup.js", "start": "x"}}, True),
+        ({"scripts": {"postinstall": "prisma generate && node setup.js", "start": "x"}}, True),
+        ({"scripts": {"postinstall": "prisma generate", "prepare": "husky", "start": "x"}}, False),
         ({"dependencies": {"lib": "file:./lib"}, "scripts": {"start": "x"}}, True),
-        ({"workspaces": ["packages/*"], "scripts": {"start": "x"}}, True),
         ({"dependencies": {"express": "5"}, "scripts": {"start": "x", "test": "y"}}, False),
     ],
 )
@@ -89,6 +133,31 @@ def test_the_install_sees_the_whole_tree_only_when_it_must(
     text = planned(tmp_path, {"package.json": package(**fields), "package-lock.json": "{}"}).dockerfile
 
     assert ("COPY . ./" in text[: text.index("npm ci")]) is needs_tree
+
+
+def test_prismas_client_is_made_from_its_schema(tmp_path: Path) -> None:
+    manifest = package(
+        scripts={"start": "node x.js"}, dependencies={"@prisma/client": "6", "prisma": "6"}, devDependencies={"a": "1"}
+    )
+    files = {"package.json": manifest, "prisma/schema.prisma": "", "prisma/migrations/1/migration.sql": ""}
+
+    found = planned(tmp_path, files)
+
+    assert "COPY prisma/schema.prisma ./prisma/" in found.dockerfile
+    assert "npx --no-install prisma generate" in found.dockerfile
+    assert "openssl" in found.dockerfile
+    assert found.release_command == "prisma migrate deploy"
+
+
+def test_what_the_start_command_needs_is_not_pruned(tmp_path: Path) -> None:
+    for start, tool in (("tsx src/a.ts", "tsx"), ("nest start", "@nestjs/cli"), ("node dist/a.js", "typescript")):
+        manifest = package(scripts={"start": start}, dependencies={"hono": "4"}, devDependencies={tool: "1"})
+
+        text = planned(
+            tmp_path / tool.replace("/", "-"), {"package.json": manifest, "package-lock.json": "{}"}
+        ).dockerfile
+
+        assert ("npm prune" in text) is (tool == "typescript")
 
 
 def test_what_is_for_the_build_only_stays_out_of_the_image(tmp_path: Path) -> None:
@@ -127,6 +196,44 @@ def test_what_is_for_the_build_only_stays_out_of_the_image(tmp_path: Path) -> No
             {"scripts": {"build": "next build", "start": "next start"}, "dependencies": {"next": "15"}},
             {"next.config.js": "module.exports = { output: 'export' }"},
             "out",
+        ),
+        ({"scripts": {"build": "nuxt generate"}, "dependencies": {"nuxt": "3"}}, {}, ".output/public"),
+        (
+            {
+                "scripts": {"build": "vite build"},
+                "devDependencies": {"@sveltejs/kit": "2", "@sveltejs/adapter-static": "3"},
+            },
+            {},
+            "build",
+        ),
+        (
+            {"scripts": {"build": "react-router build"}, "devDependencies": {"@react-router/dev": "7", "vite": "7"}},
+            {"react-router.config.ts": "export default { ssr: false };"},
+            "build/client",
+        ),
+        ({"scripts": {"start": "expo start"}, "dependencies": {"expo": "53", "react-dom": "19"}}, {}, "dist"),
+        ({"scripts": {"build": "docusaurus build"}, "dependencies": {"@docusaurus/core": "3"}}, {}, "build"),
+        ({"scripts": {"build": "eleventy"}, "devDependencies": {"@11ty/eleventy": "3"}}, {}, "_site"),
+        (
+            {"scripts": {"build": "gatsby build", "start": "gatsby develop"}, "dependencies": {"gatsby": "5"}},
+            {},
+            "public",
+        ),
+        (
+            {
+                "scripts": {"build": "vue-cli-service build", "serve": "vue-cli-service serve"},
+                "devDependencies": {"@vue/cli-service": "5"},
+            },
+            {},
+            "dist",
+        ),
+        (
+            {
+                "scripts": {"build": "vite build", "start": "serve -s dist"},
+                "dependencies": {"serve": "14", "vite": "7"},
+            },
+            {},
+            "dist",
         ),
     ],
 )

@@ -1,11 +1,13 @@
 """Decide whose app a tree is, and in which directory it lies. Pure."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leeward.builders import strangers
-from leeward.builders.providers import PROVIDERS
-from leeward.builders.providers.provider import Detection, Provider
+from leeward.builders.providers import PROVIDERS, node_servers
+from leeward.builders.providers.node_project import Project
+from leeward.builders.providers.provider import Detection, Provider, Start
 from leeward.builders.tree import AppView
 from leeward.errors import PlanFailed
 from leeward.model.build import Decision, Evidence
@@ -14,6 +16,21 @@ from leeward.model.build import Decision, Evidence
 DEPTH = 2
 # Directories with a manifest, else those with code, else those with pages.
 _TIERS = (60, 40, 1)
+# Whose programs a start command calls.
+_PROGRAMS: Mapping[str, re.Pattern[str]] = {
+    name: re.compile(rf"(?:^|[\s;&|(/])(?:{words})(?:\s|$)")
+    for name, words in {
+        "python": r"python3?|uvicorn|gunicorn|flask|streamlit|hypercorn|daphne|celery|fastapi",
+        "ruby": r"ruby|bundle|rails|puma|rackup|rake",
+        "php": r"php|leeward-php|artisan",
+        "java": r"java|mvn|gradle",
+        "elixir": r"mix|elixir",
+        "node": r"node|npm|npx|yarn|pnpm|bun|next|nest|tsx",
+    }.items()
+}
+_SPREAD = "..."
+# They lead only where nothing else does.
+_LAST = ("node", "shell", "static")
 _NOT_APPS = frozenset({"docs", "doc", "test", "tests", "examples", "example", "e2e", "scripts", ".github"})
 
 
@@ -33,6 +50,10 @@ class Found:
     matches: tuple[Match, ...]
     decisions: tuple[Decision, ...]
     dockerfile: bool = False
+    more: tuple[str, ...] = ()
+    """Languages that are wanted beside the best one."""
+    both: bool = False
+    """Whether two languages have an app of their own here."""
 
     @property
     def best(self) -> Match:
@@ -40,19 +61,22 @@ class Found:
         return self.matches[0]
 
 
-def detect(view: AppView, dockerfile: str, wanted: tuple[str, Evidence] | None = None) -> Found:
-    """Find the app. Raises PlanFailed naming the files that were looked for, or the directories to choose from."""
+def detect(
+    view: AppView, dockerfile: str, wanted: tuple[str, Evidence] | None = None, start: Start | None = None
+) -> Found:
+    """Find the app; `start` is a command that was given. Raises PlanFailed naming the files that were looked for, or
+    the directories to choose from."""
     if view.has(dockerfile) and wanted is None:
         found = matches(view)
         because = (Evidence(dockerfile, 0, "strategy auto uses a Dockerfile that is there"),)
         chosen = Decision("provider", "dockerfile", because, tuple(match.provider.name for match in found))
         return Found(view, tuple(found), (chosen,), dockerfile=True)
     if wanted:
-        return _wanted(view, *wanted)
+        return _wanted(view, *wanted, start)
     found = matches(view)
     strangers.refuse(view, found[0].detection.score if found else 0)
     if found:
-        return Found(view, tuple(found), (_decision(found),))
+        return _led(view, found, start)
     return _below(view, dockerfile)
 
 
@@ -62,14 +86,63 @@ def matches(view: AppView) -> list[Match]:
     return sorted(found, key=lambda match: -match.detection.score)
 
 
-def _wanted(view: AppView, name: str, evidence: Evidence) -> Found:
-    provider = next((provider for provider in PROVIDERS if provider.name == name), None)
-    if provider is None:
-        known = ", ".join(provider.name for provider in PROVIDERS)
-        raise PlanFailed(f"'{name}' ({evidence.file}) is no provider", hint=f"there are {known}")
-    match = Match(provider, provider.detect(view) or Detection(0, ()))
-    others = tuple(other.provider.name for other in matches(view) if other.provider is not provider)
-    return Found(view, (match,), (Decision("provider", name, (evidence,), others),))
+def _led(view: AppView, found: list[Match], start: Start | None) -> Found:
+    """The match that leads: the surest, but Node only where it starts a server, or nothing else has an app."""
+    node = next((match for match in found if match.provider.name == "node"), None)
+    others = [match for match in found if match.provider.name not in _LAST and match.detection.score >= 60]
+    if node is None or not others:
+        return Found(view, tuple(found), (_decision(found),))
+    chosen: Match | None = None
+    both = False
+    because: Evidence | None = None
+    named = next((m for m in (*others, node) if start and _calls(m.provider.name, start.command)), None)
+    if named is not None and start is not None:
+        chosen, because = named, start.evidence[0]
+    elif server := _server(view):
+        both = True
+        chosen, because = found[0], server if found[0] is node else None
+    else:
+        chosen, because = others[0], Evidence("package.json", 0, "starts no server")
+    ordered = [chosen, *(match for match in found if match is not chosen)]
+    decision = _decision(ordered)
+    if because is not None:
+        decision = Decision(decision.topic, decision.chose, (*decision.because, because), decision.alternatives)
+    return Found(view, tuple(ordered), (decision,), both=both)
+
+
+def _calls(name: str, command: str) -> bool:
+    pattern = _PROGRAMS.get(name)
+    return pattern is not None and pattern.search(command[:2000]) is not None
+
+
+def _server(view: AppView) -> Evidence | None:
+    """Where a Node project says how it starts a server."""
+    try:
+        start = node_servers.server(Project(view, view.json("package.json"), view))
+    except PlanFailed:
+        # It may be no app at all: only its own plan complains.
+        return None
+    return start.evidence[0] if start and start.certain else None
+
+
+def _wanted(view: AppView, text: str, evidence: Evidence, start: Start | None) -> Found:
+    """The languages that somebody named, parted by commas or spaces; `...` stands for what the files say."""
+    words = [word for word in re.split(r"[\s,]+", text) if word]
+    seen = matches(view) if _SPREAD in words else []
+    detected = [match.provider.name for match in _led(view, seen, start).matches[:1]] if seen else []
+    names = [name for word in words for name in (detected if word == _SPREAD else [word])]
+    names = list(dict.fromkeys(names))
+    known = {provider.name: provider for provider in PROVIDERS}
+    for name in names:
+        if name not in known:
+            listed = ", ".join(known)
+            raise PlanFailed(f"'{name}' ({evidence.file}) is no provider", hint=f"there are {listed}")
+    if not names:
+        raise PlanFailed(f"'{text}' ({evidence.file}) names no provider", hint=f"there are {', '.join(known)}")
+    lead = known[names[0]]
+    match = Match(lead, lead.detect(view) or Detection(0, ()))
+    others = tuple(other.provider.name for other in matches(view) if other.provider.name not in names)
+    return Found(view, (match,), (Decision("provider", lead.name, (evidence,), others),), more=tuple(names[1:]))
 
 
 def _decision(found: Sequence[Match]) -> Decision:

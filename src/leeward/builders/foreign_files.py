@@ -105,7 +105,7 @@ class Brought:
 def wanted(bare: Context) -> Said | None:
     """The language that is named: by a variable, or by a file that agrees with the tree. Raises PlanFailed."""
     told = read(bare.view, bare.env, set())
-    option = replace(bare, foreign=told).option("PROVIDER")
+    option = replace(bare, foreign=told).option("PROVIDERS", "PROVIDER")
     if option is None or option[1].file.startswith("variable "):
         return option
     provider = next((each for each in PROVIDERS if each.name == option[0]), None)

@@ -35,6 +35,7 @@ def _all(effect: str, fix: str = "") -> Known:
 
 _VERSION = "the version, as build.versions of leeward.yaml"
 _LOCKED = "the versions of the lock file are installed by uv, whichever tool wrote it"
+_PACKAGE = "the package of the workspace that is the app"
 _MONOREPO = "set build.command and processes.web.command in leeward.yaml"
 _ABOUT_TOOL = "remove it: it is for another platform's own program"
 
@@ -44,6 +45,8 @@ TABLE: Mapping[str, Known] = {
     "BUILD_CMD": _all("replaces the build command"),
     "START_CMD": _all("replaces the start command"),
     "PROVIDER": Known((_P,), "the language, whatever the files say"),
+    "PROVIDERS": Known((_P,), "the languages, the leading one first; ... is what the files say"),
+    "APP_NAME": Known((_P,), "the package of the workspace that is the app"),
     "CONFIG_FILE": _all("the file that is read in place of nixpacks.toml or railpack.json"),
     "PKGS": Known((_P, _N), "packages of nixpkgs, as Debian packages"),
     "LIBS": Known((_P, _N), "packages of nixpkgs, as Debian packages"),
@@ -84,22 +87,23 @@ TABLE: Mapping[str, Known] = {
     "PDM_VERSION": Known((_N,), fix=_LOCKED),
     "UV_VERSION": Known((_N,), fix=_LOCKED),
     "DJANGO_APP_NAME": Known((_P, _R), "the module that gunicorn serves"),
-    "PYTHON_PLAYWRIGHT_INSTALL": Known((_R,), fix="set build.packages: [chromium], and use that browser"),
+    "PYTHON_PLAYWRIGHT_INSTALL": Known((_R,), "Playwright's own Chromium is installed"),
     # Node.
-    "NX_APP_NAME": Known((_P, _N), fix=_MONOREPO),
-    "NX_APP": Known((_R,), fix=_MONOREPO),
-    "TURBO_APP_NAME": Known((_P, _N), fix=_MONOREPO),
-    "MOON_APP_NAME": Known((_N,), fix=_MONOREPO),
+    "NX_APP_NAME": Known((_P, _N), _PACKAGE),
+    "NX_APP": Known((_R,), _PACKAGE),
+    "TURBO_APP_NAME": Known((_P, _N), _PACKAGE),
+    "MOON_APP_NAME": Known((_P, _N), _PACKAGE),
     "MOON_BUILD_TASK": Known((_N,), fix=_MONOREPO),
     "MOON_START_TASK": Known((_N,), fix=_MONOREPO),
     "ANGULAR_PROJECT": Known((_R,), fix="set build.command: ng build PROJECT, and build.output, in leeward.yaml"),
     "SPA_CADDY": Known((_N,), fix="sites are served by nginx; to start a server instead set processes.web.command"),
-    "NO_SPA": Known((_R,), fix="set processes.web.command in leeward.yaml to start a server"),
-    "PRUNE_DEPS": Known((_R,), fix="what only the build needs is never in the image"),
+    "NO_SPA": Known((_P, _R), "a server in place of a site of files"),
+    "PRUNE_DEPS": Known((_P, _R), "with 0, what only the build needs is in the image too"),
+    "PLAYWRIGHT_INSTALL": Known((_P,), "Playwright's own Chromium is installed"),
     "NODE_PRUNE_CMD": Known((_R,), fix="what only the build needs is never in the image"),
     "NODE_NPM_INSTALL": Known((_R,), fix="set build.install_command: npm install in leeward.yaml"),
     "NODE_INSTALL_PATTERNS": Known((_R,), fix="set build.install_command in leeward.yaml: it sees the whole tree"),
-    "NODE_PLAYWRIGHT_INSTALL": Known((_R,), fix="set build.packages: [chromium], and use that browser"),
+    "NODE_PLAYWRIGHT_INSTALL": Known((_R,), "Playwright's own Chromium is installed"),
     # The other languages.
     "GO_BIN": _all("the program that answers requests"),
     "GO_WORKSPACE_MODULE": Known((_R,), "the program that answers requests, by its module's directory"),

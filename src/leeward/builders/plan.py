@@ -11,6 +11,7 @@ from pathlib import Path
 from leeward.builders import buildpacks_plan, dockerfile, foreign_files, manifest_lines, own_dockerfile, procfile
 from leeward.builders.detect import Found, below, detect
 from leeward.builders.processes import Processes, given, processes
+from leeward.builders.providers import assets
 from leeward.builders.providers.provider import Context, Contribution
 from leeward.builders.tree import MAX_PATHS, AppView
 from leeward.errors import Invalid, PlanFailed, Problem
@@ -46,7 +47,8 @@ def plan(
         because = (manifest_lines.read(root, spec.name).get("build.strategy", Evidence("leeward.yaml", 0, "strategy")),)
         return _dockerfile(view, root, spec, env, (Decision("provider", "dockerfile", because),))
     wanted = foreign_files.wanted(Context(view, spec, env, versions))
-    found = detect(view, spec.build.dockerfile, wanted)
+    started = given(Context(view, spec, env, versions), procfile.read(view))
+    found = detect(view, spec.build.dockerfile, wanted, started)
     if found.dockerfile:
         return _dockerfile(found.view, root, spec, env, found.decisions)
     return _generated(found, wanted, root, spec, env, versions, tags)
@@ -64,10 +66,17 @@ def _generated(
     view, provider = found.view, found.best.provider
     said = manifest_lines.read(view, spec.name) or manifest_lines.read(root, spec.name)
     listed = procfile.read(view)
-    context = foreign_files.context(Context(view, spec, env, versions, manifest=said), wanted)
+    commands = _commands(spec, listed)
+    bare = Context(view, spec, env, versions, manifest=said, root=root, commands=commands)
+    context = foreign_files.context(bare, wanted)
     start = given(context, listed)
     context = replace(context, start=start)
-    part = foreign_files.apply(context, provider.plan(context))
+    part = provider.plan(context)
+    joined = assets.find(context, provider.name, found.more, _started(context, part))
+    together = {**part.versions, **(joined.versions if joined else {})}
+    part = foreign_files.apply(context, replace(part, versions=together))
+    part = assets.graft(part, joined) if joined else part
+    names = (provider.name, *((joined.name,) if joined else ()))
     elsewhere = below(view, spec.build.dockerfile) if start is None and part.start is None else ()
     help = provider.start_help() + "".join(f", or set path: {other.name}" for other in elsewhere[:3])
     running = processes(spec, said, listed, start, part, provider.name, help)
@@ -75,13 +84,13 @@ def _generated(
     blueprint = part.blueprint
     if not part.own_command:
         blueprint = type(blueprint)(blueprint.stages, running.start)
-    ignore, ignored = _ignore(view, part)
+    ignore, ignored = _ignore(view if part.context is None else root.at(part.context) or view, part)
     decisions = (*found.decisions, *part.decisions, *running.decisions, *brought.decisions)
     decisions += (*_health(part), *_writable(part), *ignored)
     scope = spec.name or "shared"
     return BuildPlan(
         strategy=Strategy.AUTO.value,
-        providers=(provider.name,),
+        providers=names,
         package_manager=part.package_manager,
         versions=part.versions,
         start_command=running.start,
@@ -90,14 +99,14 @@ def _generated(
         dockerfile=_clean(dockerfile.render(blueprint, tags, scope, _header(found, part, running))),
         bases=dockerfile.bases(blueprint, tags),
         dockerignore=ignore,
-        context=view.name,
+        context=part.context or view.name,
         build_secrets=part.secrets,
         health_path=part.health[0] if part.health else None,
         release_command=running.release,
         read_only=part.writable is None,
         diagnostics=(
             *_truncated(view),
-            *_others(found),
+            *_others(found, names),
             *listed.diagnostics,
             *part.diagnostics,
             *running.diagnostics,
@@ -194,18 +203,37 @@ def _header(found: Found, part: Contribution, running: Processes) -> tuple[str, 
     )
 
 
-def _others(found: Found) -> tuple[Diagnostic, ...]:
+def _commands(spec: AppSpec, listed: procfile.Procfile) -> tuple[str, ...]:
+    """What is started beside the first process, or before a rollout."""
+    found = [process.command for name, process in sorted(spec.processes.items()) if name != "web" and process.command]
+    found += [start.command for name, start in sorted(listed.processes.items()) if name != "web"]
+    return (*found, *((listed.release.command,) if listed.release else ()))
+
+
+def _started(context: Context, part: Contribution) -> tuple[str, ...]:
+    """Every command that the image runs."""
+    first = context.start or part.start
+    released = (part.release.command,) if part.release else ()
+    return (*((first.command,) if first else ()), *context.commands, *released)
+
+
+def _others(found: Found, names: tuple[str, ...]) -> tuple[Diagnostic, ...]:
     """Another language with a manifest of its own is not built: say so."""
     best, *others = found.matches
-    return tuple(
+    unused = [match for match in (*others,) if match.detection.score >= 80 and match.provider.name not in names]
+    wanted = tuple(
+        Diagnostic("warning", "not-joined", f"{name} beside {best.provider.name} cannot be built", "write a Dockerfile")
+        for name in found.more
+        if name not in names
+    )
+    return wanted + tuple(
         Diagnostic(
             "warning",
-            "other-provider",
+            "two-apps" if found.both else "other-provider",
             f"the app is planned as {best.provider.name}; {match.detection.evidence[0].file} is not used",
             f"set the variable PLAN_PROVIDER={match.provider.name}, or path: to that app's directory",
         )
-        for match in others
-        if match.detection.score >= 80
+        for match in unused
     )
 
 

@@ -1,31 +1,39 @@
 """Plan a Node app: a server, or a site of files that Node builds."""
 
-from collections.abc import Sequence
+import re
+from dataclasses import dataclass
 
 from leeward.builders import system_packages
-from leeward.builders.blueprint import Blueprint, Cache, Copy, Env, Instruction, Packages, Run, Stage, User, Workdir
+from leeward.builders.blueprint import Blueprint, Copy, Env, Instruction, Packages, Stage, User, Workdir
 from leeward.builders.catalogue import NODE
-from leeward.builders.providers import node_frameworks, node_project, static_site
+from leeward.builders.providers import (
+    node_frameworks,
+    node_managers,
+    node_nx,
+    node_servers,
+    node_stages,
+    node_target,
+    node_versions,
+    static_site,
+)
+from leeward.builders.providers.node_config import standalone
 from leeward.builders.providers.node_frameworks import Site
-from leeward.builders.providers.node_project import FILE, Manager, Project
+from leeward.builders.providers.node_managers import LOCKS, Manager
+from leeward.builders.providers.node_project import FILE, Project
+from leeward.builders.providers.node_stages import Steps
 from leeward.builders.providers.provider import Context, Contribution, Detection, Start
 from leeward.builders.providers.python import asked
 from leeward.builders.providers.python_dependencies import SAFE_PATH
-from leeward.builders.providers.python_install import key_copies
 from leeward.builders.tree import AppView
-from leeward.builders.versions import choose
+from leeward.builders.versions import Chosen, choose
 from leeward.errors import PlanFailed
-from leeward.model.build import Decision, Evidence
+from leeward.model.build import Decision, Diagnostic, Evidence
 
-_LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb")
-_BUILD_CACHE = Cache("node-build", "/app/node_modules/.cache")
-_NEXT_CACHE = Cache("next", "/app/.next/cache")
-_BUILD_ENV = {"NEXT_TELEMETRY_DISABLED": "1", "ASTRO_TELEMETRY_DISABLED": "1", "GATSBY_TELEMETRY_DISABLED": "1"}
-_RUN_ENV = {
+RUN_ENV = {
     "HOME": "/tmp",
+    "HOST": "0.0.0.0",
     "NEXT_TELEMETRY_DISABLED": "1",
     "NODE_ENV": "production",
-    "PATH": "/app/node_modules/.bin:$PATH",
     "PORT": "8080",
 }
 # Where each framework puts files whose names hold a hash of what is in them.
@@ -35,121 +43,122 @@ _HASHED = {
     "next": "_next/static",
     "astro": "_astro",
     "docusaurus": "assets",
+    "nuxt": "_nuxt",
+    "react-router": "assets",
+    "sveltekit": "_app/immutable",
+    "expo": "_expo/static",
 }
-_INSTALL_SCOPE = ("NODE_", "NPM_", "PNPM_", "YARN_", "BUN_")
-_IGNORE = ("node_modules", "**/node_modules", ".next", ".nuxt", ".env", ".env.local", ".env.*.local", "npm-debug.log")
+IGNORE = ("node_modules", "**/node_modules", ".next", ".nuxt", ".env", ".env.local", ".env.*.local", "npm-debug.log")
 # A build reads these files and writes only what is meant for browsers into the site.
-_SITE_IGNORE = tuple(pattern for pattern in _IGNORE if pattern != ".env")
+_SITE_IGNORE = tuple(pattern for pattern in IGNORE if pattern != ".env")
+_BROWSERS = {"puppeteer": {"PUPPETEER_EXECUTABLE_PATH": "/usr/bin/chromium"}}
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What was decided of an app before it is a site or a server."""
+
+    context: Context
+    project: Project
+    manager: Manager
+    version: Chosen
+    steps: Steps
+    packages: tuple[str, ...]
+    shared: Contribution
 
 
 class Node:
-    """Node apps: npm, pnpm, yarn 1; Express and any other server, Next; Vite, CRA, Astro and others as files."""
+    """Node apps: npm, pnpm, yarn, bun; servers of any framework; sites of files that a build makes."""
 
     name = "node"
-    looked_for = ("package.json",)
+    looked_for = (FILE,)
 
     def detect(self, view: AppView) -> Detection | None:
         """By `package.json`."""
         if not view.has(FILE):
             return None
-        lock = view.first(*_LOCKS)
+        lock = view.first(*(lock for locks in LOCKS.values() for lock in locks))
         return Detection(90 if lock else 80, (Evidence(FILE), *((Evidence(lock),) if lock else ())))
 
     def plan(self, context: Context) -> Contribution:
         """Version, dependencies, then either a site or a server."""
-        project = Project(context.view, context.view.json(FILE))
-        version = choose(NODE, node_project.demands(context, project), context.remembered)
-        manager = node_project.manager(project)
-        packages = system_packages.find(
+        project, chosen = node_target.project(context)
+        version = choose(NODE, node_versions.demands(context, project), context.remembered)
+        manager = node_managers.manager(project)
+        found = system_packages.find(
             system_packages.NODE,
             ((name, project.key_at(name)) for name in sorted(project.all_dependencies)),
             asked(context),
         )
-        site = None if context.start else _site(context, project)
-        install = _install(context, project, manager, version.name, packages.build)
-        said = context.build_command()
-        build = said[0] if said else f"{manager.name} run build" if project.script("build") else ""
-        secrets = context.secrets("")
-        build_stage = _build(context, project, build, secrets) if build else None
+        nx = node_nx.find(context, project)
+        site = None if context.start else _site(context, project, nx)
+        command = (nx.command if nx else "") or (site.command if site else "")
+        steps = node_stages.steps(context, project, manager, version.name, found.build, command)
         decisions = [
+            *chosen,
             version.decision,
-            Decision("package manager", manager.name, (manager.evidence,), manager.alternatives),
+            Decision("package manager", _named(manager), (manager.evidence,), manager.alternatives),
+            *found.decisions,
+            *steps.decisions,
         ]
-        decisions += packages.decisions
-        if build:
-            decisions.append(Decision("build command", build, (said[1] if said else project.script_at("build"),)))
-        if reason := project.whole_tree():
-            decisions.append(Decision("dependency layer", "renewed by every change of the code", (reason,)))
-        whole = project.whole_tree() is not None or context.install_command() is not None
         shared = Contribution(
             Blueprint(()),
             manager.name,
             {"node": version.name},
             decisions=tuple(decisions),
-            diagnostics=(*version.diagnostics, *manager.notes),
-            secrets=tuple(sorted({*context.secrets(*_INSTALL_SCOPE), *(secrets if build else ())})),
-            key_files=() if whole else manager.files,
+            diagnostics=(*version.diagnostics, *manager.notes, *_notes(context, project)),
+            secrets=steps.secrets,
+            key_files=() if steps.whole_tree else manager.files,
+            context=project.root.name if project.workspace else None,
         )
+        parts = _Parts(context, project, manager, version, steps, found.run, shared)
         if site:
-            return _as_site(shared, site, install, build_stage)
-        return _as_server(context, project, manager, shared, install, build_stage, version.name, packages.run)
+            return _as_site(parts, site)
+        return _as_server(parts, nx.start if nx else None)
 
     def start_help(self) -> str:
         """What to add so that a start command is found."""
         return "add a 'start' script to package.json, a Procfile, or processes.web.command in leeward.yaml"
 
 
-def _site(context: Context, project: Project) -> Site | None:
-    found = node_frameworks.site(project)
+def _named(manager: Manager) -> str:
+    return f"{manager.name} {manager.version}".strip()
+
+
+def _site(context: Context, project: Project, nx: node_nx.Target | None) -> Site | None:
+    found = nx.site if nx else node_frameworks.site(project)
+    if found and not context.output() and context.option("NO_SPA"):
+        return None
     if (said := context.output()) and (found or project.script("build")):
         output = said[0].strip("/").removeprefix("./")
         return Site(found.framework if found else "site", output, said[1], found.spa if found else True)
     return found
 
 
-def _install(context: Context, project: Project, manager: Manager, version: str, packages: tuple[str, ...]) -> Stage:
-    own = context.install_command()
-    secrets = context.secrets(*_INSTALL_SCOPE)
-    whole = own is not None or project.whole_tree() is not None
-    steps: list[Instruction] = [Packages(packages)] if packages else []
-    steps += [Workdir("/app"), *((Copy((".",), "./"),) if whole else key_copies(manager.files))]
-    steps.append(
-        Run(
-            (own[0],) if own else manager.install,
-            network=True,
-            verbatim=own is not None,
-            caches=(Cache(manager.name, manager.cache),),
-            secrets=secrets,
-            fingerprint=context.fingerprint(secrets),
-        )
-    )
-    return Stage("install", f"node{version}-build", tuple(steps))
+def _notes(context: Context, project: Project) -> tuple[Diagnostic, ...]:
+    known, notes = project.all_dependencies, []
+    adapters = {name for name in known if name.startswith("@sveltejs/adapter-")}
+    if "@sveltejs/kit" in known and adapters == {"@sveltejs/adapter-auto"} and context.start is None:
+        what = "SvelteKit's adapter-auto makes nothing that runs here"
+        notes.append(Diagnostic("error", "svelte-adapter", what, "use @sveltejs/adapter-node or adapter-static"))
+    if "playwright" in project.dependencies and not context.option("NODE_PLAYWRIGHT_INSTALL", "PLAYWRIGHT_INSTALL"):
+        what = "playwright brings no browser by itself"
+        fix = "set PLAN_PLAYWRIGHT_INSTALL=1 to install its Chromium, or PLAN_APT_PKGS=chromium to use Debian's"
+        notes.append(Diagnostic("warning", "browser", what, fix))
+    return tuple(notes)
 
 
-def _build(context: Context, project: Project, command: str, secrets: tuple[str, ...]) -> Stage:
-    caches = (_BUILD_CACHE, _NEXT_CACHE) if "next" in project.all_dependencies else (_BUILD_CACHE,)
-    run = Run(
-        (command,),
-        network=True,
-        verbatim=True,
-        caches=caches,
-        secrets=secrets,
-        fingerprint=context.fingerprint(secrets),
-    )
-    path = Env({**_BUILD_ENV, "PATH": _RUN_ENV["PATH"]})
-    return Stage("build", "install", (path, Copy((".",), "./"), run))
-
-
-def _as_site(shared: Contribution, site: Site, install: Stage, build: Stage | None) -> Contribution:
+def _as_site(parts: _Parts, site: Site) -> Contribution:
+    output = f"{parts.project.folder}/{site.output}".lstrip("/")
     if not SAFE_PATH.fullmatch(site.output) or ".." in site.output.split("/"):
         raise PlanFailed(
             f"'{site.output}' is not a directory of the app", hint="set build.output to the build's result"
         )
-    copies = (Copy((f"/app/{site.output}",), static_site.ROOT, stage="build" if build else "install", owned=True),)
-    stages = (install, build) if build else (install,)
+    stages, shared = parts.steps, parts.shared
+    copies = (Copy((f"/app/{output}",), static_site.ROOT, stage=stages.last, owned=True),)
     unknown = "answered by index.html" if site.spa else "answered by 404"
     return Contribution(
-        static_site.blueprint(stages, copies, site.spa, _HASHED.get(site.framework, "")),
+        static_site.blueprint(stages.stages, copies, site.spa, _HASHED.get(site.framework, "")),
         shared.package_manager,
         shared.versions,
         Start(static_site.COMMAND, (Evidence("base image", 0, "nginx serves the files"),)),
@@ -165,72 +174,67 @@ def _as_site(shared: Contribution, site: Site, install: Stage, build: Stage | No
         key_files=shared.key_files,
         ignore=_SITE_IGNORE,
         own_command=True,
+        context=shared.context,
     )
 
 
-def _as_server(
-    context: Context,
-    project: Project,
-    manager: Manager,
-    shared: Contribution,
-    install: Stage,
-    build: Stage | None,
-    version: str,
-    packages: tuple[str, ...],
-) -> Contribution:
-    standalone = node_frameworks.standalone(context.view) if "next" in project.all_dependencies and build else None
-    modules: Sequence[Stage] = ()
-    before: list[Instruction] = [Packages(packages)] if packages else []
-    before.append(Env(_RUN_ENV))
-    if standalone and not context.start:
-        copies = [
-            Copy(("/app/.next/standalone",), "/app", stage="build", owned=True),
-            Copy(("/app/.next/static",), "/app/.next/static", stage="build", owned=True),
-        ]
-        if any(path.startswith("public/") for path in context.view.paths):
-            copies.append(Copy(("public",), "/app/public", owned=True))
+def _as_server(parts: _Parts, started: Start | None) -> Contribution:
+    context, project, manager, shared = parts.context, parts.project, parts.manager, parts.shared
+    start = started or node_servers.server(project, manager.name)
+    first = context.start or start
+    command = first.command if first else ""
+    alone = standalone(project.view) if "next" in project.all_dependencies and parts.steps.built else None
+    path = ":".join([*([f"{project.at}/node_modules/.bin"] if project.folder else []), "/app/node_modules/.bin"])
+    env = {**RUN_ENV, "PATH": f"{path}:$PATH"}
+    for package, more in _BROWSERS.items():
+        env |= more if package in project.all_dependencies else {}
+    before: list[Instruction] = [Packages(parts.packages)] if parts.packages else []
+    before += [Env(env), *node_stages.tools(manager, [command, *context.commands])]
+    kept: tuple[Decision, ...] = ()
+    if alone and not context.start:
+        stages, copies = parts.steps.stages, _standalone(project)
     else:
-        modules, source = _modules(project, manager, install)
-        copies = [Copy(("/app/node_modules",), "/app/node_modules", stage=source)] if project.all_dependencies else []
-        if build:
-            build = Stage(build.name, build.base, (*build.steps, Run(_OUTPUT)))
-            copies.append(Copy(("/out",), "/app", stage="build", owned=True))
-        else:
-            copies.append(Copy((".",), "/app", owned=True))
-    run = Stage("run", f"node{version}", (*before, Workdir("/app"), *copies, User("1000:1000")))
-    next_at = (
-        project.key_at("next", "Next keeps pages that it renders beside its code")
-        if "next" in project.all_dependencies
-        else None
-    )
+        needed = node_stages.needed_at_run(project, [command, *context.commands], context)
+        kept = (Decision("dev dependencies", "kept", (needed,)),) if needed else ()
+        stages, copies = node_stages.server(project, manager, parts.steps, keep_dev=needed is not None)
+    run = Stage("run", f"node{parts.version.name}", (*before, Workdir(project.at), *copies, User("1000:1000")))
     return Contribution(
-        Blueprint((install, *modules, *((build,) if build else ()), run)),
+        Blueprint((*stages, run)),
         shared.package_manager,
         shared.versions,
-        node_frameworks.server(project),
-        decisions=shared.decisions,
+        start,
+        _migrations(project, command),
+        decisions=(*shared.decisions, *kept),
         diagnostics=shared.diagnostics,
         secrets=shared.secrets,
         key_files=shared.key_files,
-        ignore=_IGNORE,
-        writable=next_at,
+        ignore=IGNORE,
+        writable=_writable(project),
+        context=shared.context,
     )
 
 
-# Everything but the modules, which are a layer of their own; there may be none.
-_OUTPUT = (
-    "mkdir /out",
-    "find . -mindepth 1 -maxdepth 1 ! -name node_modules ! -name .git -exec cp -a {} /out/ ';'",
-    "rm -rf /out/.next/cache",
-)
+def _standalone(project: Project) -> tuple[Copy, ...]:
+    below = f"{project.folder}/" if project.folder else ""
+    built = f"/app/{below}.next"
+    copies = [
+        Copy((f"{built}/standalone",), "/app", stage="build", owned=True),
+        Copy((f"{built}/static",), f"{built}/static", stage="build", owned=True),
+    ]
+    if any(path.startswith("public/") for path in project.view.paths):
+        copies.append(Copy((f"{below}public",), f"/app/{below}public", owned=True))
+    return tuple(copies)
 
 
-def _modules(project: Project, manager: Manager, install: Stage) -> tuple[tuple[Stage, ...], str]:
-    """Where the modules for run time come from: the install stage, or one without those for the build."""
-    if not project.has_dev_dependencies:
-        return (), install.name
-    cache = Cache(manager.name, manager.cache)
-    prune = Stage(
-        "modules", install.name, (Run((manager.prune, "mkdir -p node_modules"), network=True, caches=(cache,)),)
-    )
-    return (prune,), prune.name
+def _writable(project: Project) -> Evidence | None:
+    if "next" not in project.all_dependencies:
+        return None
+    return project.key_at("next", "Next keeps pages that it renders beside its code")
+
+
+def _migrations(project: Project, command: str) -> Start | None:
+    """Prisma's migrations, where its tool is there at run time and the start does not run them itself."""
+    found = next((path for path in project.view.paths if path.startswith("prisma/migrations/")), None)
+    if found is None or "prisma" not in project.dependencies or re.search(r"\bmigrate\b", command):
+        return None
+    return Start("prisma migrate deploy", (Evidence(found),))

@@ -1,36 +1,31 @@
-"""Recognise what a Node project makes: a site of files, or a server and how it is started."""
+"""Recognise a Node project whose build makes a site of files."""
 
+import posixpath
 import re
 from dataclasses import dataclass
 
 from leeward.builders.loose import mapping, text
+from leeward.builders.providers.node_config import config, found
 from leeward.builders.providers.node_project import FILE, Project
-from leeward.builders.providers.provider import Start
+from leeward.builders.providers.node_servers import DEV, is_runner, resolved
 from leeward.builders.tree import AppView
 from leeward.model.build import Evidence
 
 _OUT_DIR = re.compile(r"""\boutDir\s*:\s*["']([A-Za-z0-9_./-]{1,100})["']""")
 _EXPORT = re.compile(r"""\boutput\s*:\s*["']export["']""")
-_STANDALONE = re.compile(r"""\boutput\s*:\s*["']standalone["']""")
 _DIST_DIR = re.compile(r"""\bdistDir\s*:\s*["']([A-Za-z0-9_./-]{1,100})["']""")
 _ASTRO_SERVER = re.compile(r"""\boutput\s*:\s*["'](?:server|hybrid)["']|\badapter\s*:""")
-_NPM_RUN = re.compile(r"(?:npm|pnpm|yarn)(?: run)? ([A-Za-z0-9:_-]+)")
-# Scripts that serve files for a developer: never the way to serve the finished site.
-_DEV_SERVERS = re.compile(
-    r"^(?:npx )?(?:vite|react-scripts start|astro (?:dev|preview)|vue-cli-service serve|ng serve|gatsby develop|serve"
-    r"|http-server|docusaurus (?:start|serve)|eleventy|vitepress (?:dev|preview))\b"
-)
+_NO_SERVER = re.compile(r"\bssr\s*:\s*false\b")
+_PAGES = re.compile(r"""\bpages\s*:\s*["']([A-Za-z0-9_./-]{1,100})["']""")
+_FALLBACK = re.compile(r"""\bfallback\s*:\s*["']""")
 _SERVERS = ("express", "fastify", "koa", "@nestjs/core", "@hapi/hapi", "hono", "next", "nuxt", "@remix-run/serve")
-_ENTRIES = (
-    "index.js",
-    "server.js",
-    "app.js",
-    "main.js",
-    "index.mjs",
-    "server.mjs",
-    "src/index.js",
-    "src/server.js",
-    "src/app.js",
+# Package, framework, output, and whether unknown paths are the app's own.
+_SIMPLE = (
+    ("react-scripts", "create-react-app", "build", True),
+    ("gatsby", "gatsby", "public", False),
+    ("@docusaurus/core", "docusaurus", "build", False),
+    ("@11ty/eleventy", "eleventy", "_site", False),
+    ("@vue/cli-service", "vue-cli", "dist", True),
 )
 
 
@@ -42,55 +37,100 @@ class Site:
     output: str
     evidence: Evidence
     spa: bool = True
-
-
-def config(view: AppView, name: str) -> tuple[str, str]:
-    """A tool's config file and its text, which is never run."""
-    path = view.first(*(f"{name}.{ending}" for ending in ("js", "mjs", "cjs", "ts", "mts", "cts")))
-    return (path, view.read(path)) if path else ("", "")
+    command: str = ""
+    """How it is built where no script says so."""
 
 
 def site(project: Project) -> Site | None:
     """The site of files that the build makes; None when the project is a server."""
-    view, build, known = project.view, project.script("build"), project.all_dependencies
-    start = project.script("start")
-    if not build or (start and not _DEV_SERVERS.match(start) and "next" not in known):
+    build, known = project.script("build"), project.all_dependencies
+    start = resolved(project, "start")
+    serves = bool(start) and not DEV.match(start) and not is_runner(start)
+    if not build:
+        return None if serves else _expo(project)
+    if serves and "next" not in known:
         return None
     if "next" in known:
-        return _next_export(view, project)
+        return _next_export(project)
+    if "nuxt" in known:
+        return _nuxt(project, build)
     if "astro" in known:
-        path, content = config(view, "astro.config")
-        place = Evidence(path or FILE, 0, "astro makes files")
-        return (
-            None
-            if _ASTRO_SERVER.search(content)
-            else Site("astro", _found(_OUT_DIR, content, "dist"), place, spa=False)
-        )
-    if "react-scripts" in known:
-        return Site("create-react-app", "build", project.key_at("react-scripts"))
-    if "gatsby" in known:
-        return Site("gatsby", "public", project.key_at("gatsby"), spa=False)
-    if "@docusaurus/core" in known:
-        return Site("docusaurus", "build", project.key_at("@docusaurus/core"), spa=False)
-    if "@11ty/eleventy" in known:
-        return Site("eleventy", "_site", project.key_at("@11ty/eleventy"), spa=False)
-    if "@vue/cli-service" in known:
-        return Site("vue-cli", "dist", project.key_at("@vue/cli-service"))
+        return _astro(project.view)
+    if "@sveltejs/kit" in known:
+        return _svelte(project)
+    for package, framework, output, spa in _SIMPLE:
+        if package in known:
+            return Site(framework, output, project.key_at(package), spa)
     if "@angular/core" in known:
-        return _angular(view, project)
+        return _angular(project.view, project)
     if "vitepress" in known:
         return Site("vitepress", _vitepress_output(build), project.key_at("vitepress"), spa=False)
-    path, content = config(view, "vite.config")
-    serves = [name for name in _SERVERS if name in project.dependencies]
-    if ("vite" in known or path) and "vite build" in build and "@sveltejs/kit" not in known and not serves:
-        return Site("vite", _found(_OUT_DIR, content, "dist"), project.script_at("build"))
+    return _router(project) or _expo(project) or _vite(project, build)
+
+
+def _next_export(project: Project) -> Site | None:
+    path, content = config(project.view, "next.config")
+    if _EXPORT.search(content):
+        place = project.view.where(path, "export", "output: export")
+        return Site("next", found(_DIST_DIR, content, "out"), place, spa=False)
     return None
 
 
-def _next_export(view: AppView, project: Project) -> Site | None:
-    path, content = config(view, "next.config")
-    if _EXPORT.search(content):
-        return Site("next", _found(_DIST_DIR, content, "out"), view.where(path, "export", "output: export"), spa=False)
+def _nuxt(project: Project, build: str) -> Site | None:
+    path, content = config(project.view, "nuxt.config")
+    if re.search(r"\b(?:nuxt|nuxi) generate\b", build):
+        return Site("nuxt", ".output/public", project.script_at("build"), spa=bool(_NO_SERVER.search(content)))
+    if re.search(r"""\bpreset\s*:\s*["']static["']""", content):
+        return Site("nuxt", ".output/public", project.view.where(path, "preset", "preset: static"), spa=False)
+    return None
+
+
+def _astro(view: AppView) -> Site | None:
+    path, content = config(view, "astro.config")
+    if _ASTRO_SERVER.search(content):
+        return None
+    return Site("astro", found(_OUT_DIR, content, "dist"), Evidence(path or FILE, 0, "astro makes files"), spa=False)
+
+
+def _svelte(project: Project) -> Site | None:
+    if "@sveltejs/adapter-static" not in project.all_dependencies:
+        return None
+    _, content = config(project.view, "svelte.config")
+    spa = bool(_FALLBACK.search(content))
+    return Site("sveltekit", found(_PAGES, content, "build"), project.key_at("@sveltejs/adapter-static"), spa)
+
+
+def _router(project: Project) -> Site | None:
+    """React Router and Remix without a server."""
+    for package, name in (("@react-router/dev", "react-router.config"), ("@remix-run/dev", "vite.config")):
+        path, content = config(project.view, name)
+        if package in project.all_dependencies:
+            if _NO_SERVER.search(content):
+                return Site("react-router", "build/client", project.view.where(path, "ssr", "ssr: false"))
+            return None
+    return None
+
+
+def _expo(project: Project) -> Site | None:
+    """Expo's web app; most of them have no script that builds it."""
+    known = project.all_dependencies
+    if "expo" not in known or not {"react-native-web", "react-dom"} & known:
+        return None
+    build = project.script("build")
+    if build and "export" not in build:
+        return None
+    return Site("expo", "dist", project.key_at("expo"), command="" if build else "npx expo export --platform web")
+
+
+def _vite(project: Project, build: str) -> Site | None:
+    path, content = config(project.view, "vite.config")
+    known = project.all_dependencies
+    server = any(name in project.dependencies for name in _SERVERS) or "@react-router/dev" in known
+    # What a framework with a server of its own builds by Vite is not only files.
+    server = server or bool({"@remix-run/dev", "@tanstack/react-start", "@solidjs/start"} & known)
+    if ("vite" in known or path) and "vite build" in build and not server:
+        output = posixpath.normpath(found(_OUT_DIR, content, "dist"))
+        return Site("vite", output, project.script_at("build"))
     return None
 
 
@@ -100,7 +140,7 @@ def _angular(view: AppView, project: Project) -> Site | None:
     for name, value in mapping(view.json("angular.json"), "projects").items():
         options = mapping(value, "architect", "build", "options")
         builder = text(value, "architect", "build", "builder")
-        output = text(options, "outputPath") or f"dist/{name}"
+        output = text(options, "outputPath") or text(options, "outputPath", "base") or f"dist/{name}"
         ending = "/browser" if builder.endswith(":application") else ""
         return Site("angular", f"{output}{ending}", view.where("angular.json", "outputPath", output[:80]))
     return None
@@ -109,60 +149,3 @@ def _angular(view: AppView, project: Project) -> Site | None:
 def _vitepress_output(build: str) -> str:
     folder = build.rpartition("build")[2].strip()
     return f"{folder}/.vitepress/dist" if re.fullmatch(r"[A-Za-z0-9_./-]+", folder) else ".vitepress/dist"
-
-
-def _found(pattern: re.Pattern[str], content: str, usual: str) -> str:
-    match = pattern.search(content)
-    return match.group(1) if match else usual
-
-
-def standalone(view: AppView) -> Evidence | None:
-    """Where Next is told to make a server that brings its own modules."""
-    path, content = config(view, "next.config")
-    return view.where(path, "standalone", "output: standalone") if _STANDALONE.search(content) else None
-
-
-def server(project: Project) -> Start | None:
-    """How the server is started: its script, else the framework's way, else a file with a usual name."""
-    view, known = project.view, project.all_dependencies
-    if "next" in known and (evidence := standalone(view)):
-        return Start("HOSTNAME=0.0.0.0 node server.js", (evidence,))
-    script = _resolved(project, "start")
-    if script and not (_DEV_SERVERS.match(script) and "vite" in known):
-        command = re.sub(r"^next start$", "next start -p $PORT", script)
-        return Start(command, (project.script_at("start"),))
-    if "next" in known:
-        return Start("next start -p $PORT", (project.key_at("next"),))
-    for package, command in (
-        ("nuxt", "node .output/server/index.mjs"),
-        ("@remix-run/serve", "remix-serve ./build/server/index.js"),
-        ("@astrojs/node", "HOST=0.0.0.0 node ./dist/server/entry.mjs"),
-        ("@sveltejs/adapter-node", "node build"),
-        ("@nestjs/core", "node dist/main.js"),
-    ):
-        if package in known:
-            return Start(command, (project.key_at(package),))
-    main = text(project.manifest, "main")
-    if (
-        main
-        and re.fullmatch(r"[A-Za-z0-9_./-]+", main)
-        and (view.has(main.removeprefix("./")) or project.script("build"))
-    ):
-        return Start(f"node {main}", (project.key_at("main", f"main: {main}"),))
-    for path in _ENTRIES:
-        if view.has(path):
-            return Start(f"node {path}", (Evidence(path, 0, "a file with a usual name"),), certain=False)
-    return None
-
-
-def _resolved(project: Project, name: str) -> str:
-    """The script's own text, so that no npm stands between the platform's signals and the app."""
-    script = project.script(name)
-    for _ in range(5):
-        match = _NPM_RUN.fullmatch(script)
-        inner = project.script(match.group(1)) if match else ""
-        if not inner:
-            break
-        name, script = (match.group(1) if match else name), inner
-    before = project.script(f"pre{name}") if script else ""
-    return f"{before} && exec {script}" if before and not re.search(r"[;&|]", script) else script

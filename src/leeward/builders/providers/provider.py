@@ -54,6 +54,10 @@ class Context:
     """A start command that was given; a provider looks for one only when there is none."""
     manifest: Mapping[str, Evidence] = field(default_factory=dict)
     """Where the manifest says what: 'build.install_command' to its line."""
+    root: AppView | None = None
+    """The whole source, of which `view` may be a part."""
+    commands: tuple[str, ...] = ()
+    """What other processes than the first are started by, and what runs before a rollout."""
     foreign: Foreign = field(default_factory=Foreign)
     """What the files of other platforms say."""
     used: set[str] = field(default_factory=set)
@@ -150,6 +154,8 @@ class Contribution:
     """Why the image cannot run with a read-only root."""
     own_command: bool = False
     """The base image itself knows how to start (a static site)."""
+    context: str | None = None
+    """The directory of the source that is sent to the build, where it is not the app's own."""
 
 
 class Provider(Protocol):
