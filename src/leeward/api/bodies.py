@@ -86,6 +86,19 @@ class RollbackBody(Body):
     release: Annotated[int | None, Field(ge=1)] = None
 
 
+class Rebase(Body):
+    """One app, or without `app` all; `dry_run` changes nothing."""
+
+    app: Annotated[str, Field(max_length=100)] = ""
+    dry_run: bool = False
+
+
+class BaseUndo(Body):
+    """One app, or without `app` all."""
+
+    app: Annotated[str, Field(max_length=100)] = ""
+
+
 class ScaleBody(Body):
     """Instances by process (a number, or `{min, max, cpu_percent}`), and a size for those (for all when none)."""
 
@@ -116,6 +129,8 @@ class NewRegion(Body):
     context: Annotated[str, Field(max_length=253)] = ""
     registry: Annotated[str, Field(max_length=253)] = ""
     profile: Profile = Profile.PLAIN
+    pull_secret: Annotated[str, Field(max_length=64 * 1024)] = ""
+    options: Mapping[str, str] = Field(default_factory=dict)
 
 
 class NewRegistry(Body):

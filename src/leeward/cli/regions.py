@@ -39,6 +39,8 @@ def add(
     context: Annotated[str, Parameter(help="The context in it; else the current one.")] = "",
     registry: Annotated[str, Parameter(help="host:port by which its nodes reach the platform's registry.")] = "",
     profile: Annotated[str, Parameter(help="plain, gke-standard or gke-autopilot.")] = "plain",
+    pull_secret: Annotated[Path | None, Parameter(help="A Docker config.json with which its nodes pull.")] = None,
+    option: Annotated[list[str] | None, Parameter(help="NAME=VALUE, like gateway=edge/main; repeatable.")] = None,
     as_json: Json = False,
 ) -> int:
     """Add a cluster, or give a known one new credentials.
@@ -47,9 +49,12 @@ def add(
     """
     from leeward.cli.client import Platform, path
 
-    body = {"name": name, "engine": engine, "context": context, "registry": registry, "profile": profile}
+    body: dict[str, Any] = {"name": name, "engine": engine, "context": context}
+    body |= {"registry": registry, "profile": profile, "options": _options(option or [])}
     if kubeconfig is not None:
         body["credentials"] = _whole(kubeconfig)
+    if pull_secret is not None:
+        body["pull_secret"] = _text(pull_secret)
     with Platform.connect() as platform:
         made = platform.post(path("regions"), body)
     if as_json:
@@ -82,6 +87,27 @@ def render(app: App, /, *, as_json: Json = False) -> int:
         return output.as_json(found)
     output.answer("---\n".join(yaml.safe_dump(one, sort_keys=False) for one in found).rstrip())
     return 0
+
+
+def _options(given: list[str]) -> dict[str, str]:
+    """Raises Invalid."""
+    from leeward.errors import Invalid, Problem
+
+    wrong = [Problem("--option", f"'{text}' is not NAME=VALUE") for text in given if "=" not in text]
+    if wrong:
+        raise Invalid(wrong, hint="write it like --option gateway=edge/main")
+    return {name: value for name, _, value in (text.partition("=") for text in given)}
+
+
+def _text(file: Path) -> str:
+    """Raises Invalid."""
+    from leeward.errors import Invalid
+
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (getattr(error, "strerror", None) or "no text").lower()
+        raise Invalid(f"'{file}' cannot be read: {reason}", hint="name a file that you may read") from error
 
 
 def _whole(file: Path) -> str:

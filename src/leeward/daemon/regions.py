@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from leeward.engines.local.container import home_id
 from leeward.model.region import EngineKind, Region
 from leeward.ports import Clock, Engine, LogStore
 from leeward.settings import Settings
@@ -12,9 +13,12 @@ Make = Callable[[Settings, LogStore, Clock, Region], Engine]
 def kubernetes(settings: Settings, logs: LogStore, clock: Clock, region: Region) -> Engine:
     """An engine on a cluster. Raises Invalid when its access file cannot be used."""
     # Thirty megabytes that a platform without a cluster never pays.
-    from leeward.engines.kubernetes.engine import KubernetesEngine  # type: ignore[import-not-found,unused-ignore]
+    from leeward.engines.kubernetes.engine import KubernetesEngine
+    from leeward.engines.kubernetes.options import rules_of
 
-    return KubernetesEngine(settings, logs, clock, region)  # type: ignore[no-any-return,unused-ignore]
+    rules = rules_of(region, home_id(str(settings.home)), settings.domain, settings.registry)
+    credentials = region.credentials.reveal() if region.credentials else ""
+    return KubernetesEngine(rules, credentials, region.context, logs, clock)
 
 
 ENGINES: Mapping[EngineKind, Make] = {EngineKind.KUBERNETES: kubernetes}

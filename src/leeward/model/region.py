@@ -1,6 +1,7 @@
 """A place where apps run."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -36,6 +37,10 @@ class Region:
     registry: str = ""
     """`host:port` by which its nodes reach the platform's registry; '' when they call it as the platform does."""
     profile: Profile = Profile.PLAIN
+    pull_secret: Secret | None = None
+    """The text of a Docker `config.json` with which its nodes pull images."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What its engine takes beside: node pools, a gateway, quotas."""
     created_at: datetime | None = None
 
 

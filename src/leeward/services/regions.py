@@ -23,6 +23,7 @@ class RegionView:
     context: str
     registry: str
     profile: str
+    options: Mapping[str, str]
     apps: tuple[str, ...]
     created_at: datetime | None
 
@@ -120,6 +121,7 @@ def _view(region: Region, apps: Sequence[str]) -> RegionView:
         context=region.context,
         registry=region.registry,
         profile=region.profile.value,
+        options=region.options,
         apps=tuple(apps),
         created_at=region.created_at,
     )

@@ -1,5 +1,6 @@
 """Keep the regions, and the credentials of their clusters sealed."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +12,11 @@ from leeward.model.secret import Secret
 from leeward.ports import Clock
 from leeward.store.access import PLATFORM
 from leeward.store.database import Database, to_the_end
-from leeward.store.rows import moment, seconds
+from leeward.store.rows import dump, moment, seconds
 from leeward.store.tables import regions
 from leeward.store.vault import Vault
+
+SECRETS = ("credentials", "pull_secret")
 
 
 class SqlRegionStore:
@@ -27,21 +30,23 @@ class SqlRegionStore:
     @to_the_end
     async def put(self, region: Region) -> None:
         """Add a region, or change it; its time of creation stays."""
-        values = {
+        values: dict[str, str | None] = {
             "engine": region.engine.value,
             "context": region.context,
             "registry": region.registry,
             "profile": region.profile.value,
+            "options": dump(dict(region.options)),
         }
         async with self._database.write() as connection:
-            sealed = None
-            if region.credentials is not None:
-                key = await self._vault.data_key(connection, PLATFORM, self._clock.now().timestamp())
-                sealed = self._vault.seal(key, _place(region.name), region.credentials.reveal())
-            change = update(regions).where(regions.c.name == region.name).values(**values, credentials=sealed)
+            key = await self._vault.data_key(connection, PLATFORM, self._clock.now().timestamp())
+            for field in SECRETS:
+                secret: Secret | None = getattr(region, field)
+                place = _place(region.name, field)
+                values[field] = None if secret is None else self._vault.seal(key, place, secret.reveal())
+            change = update(regions).where(regions.c.name == region.name).values(**values)
             if (await connection.execute(change)).rowcount == 0:
                 made = seconds(region.created_at or self._clock.now())
-                row = insert(regions).values(name=region.name, **values, credentials=sealed, created_at=made)
+                row = insert(regions).values(name=region.name, **values, created_at=made)
                 await connection.execute(row)
 
     async def get(self, name: str) -> Region:
@@ -65,16 +70,20 @@ class SqlRegionStore:
             raise no_region(name, [region.name for region in await self.list()])
 
     def _region(self, row: Any) -> Region:
-        sealed = row.credentials
         return Region(
             name=row.name,
             engine=EngineKind(row.engine),
-            credentials=None if sealed is None else Secret(self._vault.open(_place(row.name), sealed)),
+            credentials=self._open(row.name, "credentials", row.credentials),
+            pull_secret=self._open(row.name, "pull_secret", row.pull_secret),
             context=row.context,
             registry=row.registry,
             profile=Profile(row.profile),
+            options=json.loads(row.options),
             created_at=moment(row.created_at),
         )
+
+    def _open(self, name: str, field: str, sealed: str | None) -> Secret | None:
+        return None if sealed is None else Secret(self._vault.open(_place(name, field), sealed))
 
 
 def no_region(name: str, known: "Sequence[str] | dict[str, Region]") -> NotFound:
@@ -83,5 +92,5 @@ def no_region(name: str, known: "Sequence[str] | dict[str, Region]") -> NotFound
     return NotFound(f"there is no region '{name}', but {there}", hint="add it with `lee regions add`", code="no-region")
 
 
-def _place(name: str) -> tuple[str, ...]:
-    return ("region", name, "credentials")
+def _place(name: str, field: str) -> tuple[str, ...]:
+    return ("region", name, field)

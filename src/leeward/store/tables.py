@@ -198,6 +198,8 @@ regions = Table(
     Column("context", Text, nullable=False),
     Column("registry", Text, nullable=False),
     Column("profile", Text, nullable=False),
+    Column("pull_secret", Text),
+    Column("options", Text, nullable=False),
     Column("created_at", Double),
 )
 

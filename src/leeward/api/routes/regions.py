@@ -31,6 +31,8 @@ async def add(body: NewRegion, services: The, caller: Asking) -> RegionView:
         context=body.context,
         registry=body.registry,
         profile=body.profile,
+        pull_secret=Secret(body.pull_secret) if body.pull_secret.strip() else None,
+        options=body.options,
     )
     return await services.regions.add(caller, region)
 

@@ -18,6 +18,8 @@ def upgrade() -> None:
         sa.Column("context", sa.Text(), nullable=False),
         sa.Column("registry", sa.Text(), nullable=False),
         sa.Column("profile", sa.Text(), nullable=False),
+        sa.Column("pull_secret", sa.Text(), nullable=True),
+        sa.Column("options", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("name"),
     )
