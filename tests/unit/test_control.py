@@ -31,7 +31,7 @@ async def test_a_tree_becomes_a_live_release_with_its_timeline(plane: Stage) -> 
 
     app = await plane.stores.apps.get("shop")
     assert (done.release, app.live, done.phase) == (1, 1, Phase.ROLLOUT)
-    assert [step.phase for step in done.steps] == list(Phase)
+    assert [step.phase for step in done.steps] == [phase for phase in Phase if phase is not Phase.JOBS]
     assert all(step.ended_at for step in done.steps)
     seen = (await plane.engine.observe("shop")).instances
     assert [i.state for i in seen] == [InstanceState.READY]

@@ -3,17 +3,19 @@
 import asyncio
 import contextlib
 import functools
+import json
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 
 from leeward.control.loop import named, pause
 from leeward.control.phases import Phases
 from leeward.errors import Cancelled, Conflict, LeewardError, Unavailable
 from leeward.model.event import Event
-from leeward.model.release import Deploy, DeployStatus, Step
+from leeward.model.release import Deploy, DeployStatus, Phase, Step
 from leeward.plan.deploy import remaining
+from leeward.plan.jobs import failed
 from leeward.ports import Clock, Stores
 
 log = logging.getLogger(__name__)
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 # A part of the platform that does not answer is asked again after this long, and at most this often: 5 minutes.
 RETRY_S = 2.0
 ATTEMPTS = 150
+# Carried while what follows a failure runs: the error, as it will be told.
+_FAILING = "failing"
 
 
 class Deploys:
@@ -84,9 +88,18 @@ class Deploys:
 
     async def _end_cancelled(self, id: str) -> None:
         deploy = await self._stores.deploys.get(id)
+        if deploy.status.final:
+            return
+        if deploy.phase is Phase.JOBS:
+            # What was cancelled are its jobs: the release is live.
+            await self._finish(deploy, DeployStatus.LIVE)
+            return
         await self._phases.abandon(deploy)
-        if not deploy.status.final:
-            await self._finish(deploy, DeployStatus.CANCELLED, Cancelled("the deploy was cancelled"))
+        error = Cancelled("the deploy was cancelled")
+        told = json.loads(deploy.carry[_FAILING]) if _FAILING in deploy.carry else None
+        await self._finish(
+            deploy, DeployStatus.FAILED if told else DeployStatus.CANCELLED, told or _told(deploy, error)
+        )
 
     async def _beat(self, id: str, task: asyncio.Task[None] | None) -> None:
         never = asyncio.Event()
@@ -102,12 +115,18 @@ class Deploys:
                 return
 
     async def _run(self, deploy: Deploy) -> None:
+        if _FAILING in deploy.carry:
+            await self._failed(deploy, json.loads(deploy.carry[_FAILING]))
+            return
         for phase in remaining(deploy.kind, self._phases.first(deploy)):
+            if self._phases.skips(deploy, phase):
+                continue
             deploy = replace(deploy, phase=phase)
             await self._save(deploy)
             try:
-                async with self._timed(deploy):
+                async with self._timed(deploy) as detail:
                     deploy = await named(self._phases.run(deploy, self._save), phase.value)
+                    detail += failed(deploy.carry) if phase is Phase.JOBS else ()
             except Unavailable as error:
                 await self._again(deploy, error)
                 return
@@ -118,19 +137,21 @@ class Deploys:
         await self._finish(deploy, DeployStatus.LIVE)
 
     @contextlib.asynccontextmanager
-    async def _timed(self, deploy: Deploy) -> AsyncIterator[None]:
-        """Write the phase's line of the timeline: when it begins, and when it ends."""
+    async def _timed(self, deploy: Deploy) -> AsyncIterator[list[str]]:
+        """Write the phase's line of the timeline: when it begins, and when it ends, with what to say of it."""
+        detail: list[str] = []
         known = {step.phase: step for step in (await self._stores.deploys.get(deploy.id)).steps}
         step = known.get(deploy.phase) or Step(deploy.phase, self._clock.now())
         await self._stores.deploys.step(deploy.id, replace(step, ended_at=None))
         try:
-            yield
+            yield detail
         except Unavailable:
             raise
         except LeewardError:
             await self._stores.deploys.step(deploy.id, replace(step, ended_at=self._clock.now(), detail="failed"))
             raise
-        await self._stores.deploys.step(deploy.id, replace(step, ended_at=self._clock.now()))
+        ended = replace(step, ended_at=self._clock.now(), detail="; ".join(detail))
+        await self._stores.deploys.step(deploy.id, ended)
 
     async def _again(self, deploy: Deploy, error: Unavailable) -> None:
         """Come back to this phase soon; give up after five minutes."""
@@ -143,16 +164,27 @@ class Deploys:
         await self._stores.deploys.renew(deploy.id, self.owner, self._clock.now(), RETRY_S)
 
     async def _fail(self, deploy: Deploy, error: LeewardError) -> None:
+        if deploy.phase is Phase.JOBS:
+            # The release is live, whatever becomes of its jobs.
+            await self._finish(deploy, DeployStatus.LIVE)
+            return
         await self._phases.abandon(deploy)
-        cancelled = isinstance(error, Cancelled)
-        await self._finish(deploy, DeployStatus.CANCELLED if cancelled else DeployStatus.FAILED, error)
+        if isinstance(error, Cancelled):
+            await self._finish(deploy, DeployStatus.CANCELLED, _told(deploy, error))
+        else:
+            await self._failed(deploy, _told(deploy, error))
 
-    async def _finish(self, deploy: Deploy, status: DeployStatus, error: LeewardError | None = None) -> None:
-        told = {"step": deploy.phase.value, **error.as_dict()} if error else None
+    async def _failed(self, deploy: Deploy, told: Mapping[str, str]) -> None:
+        """What is wished for after a failure runs once, also when another control plane has to go on with it."""
+        deploy = replace(deploy, carry={**deploy.carry, _FAILING: json.dumps(dict(told))})
+        deploy = await self._phases.failed(deploy, told, self._save)
+        await self._finish(deploy, DeployStatus.FAILED, told)
+
+    async def _finish(self, deploy: Deploy, status: DeployStatus, told: Mapping[str, str] | None = None) -> None:
         ended = replace(deploy, status=status, error=told, ended_at=self._clock.now())
         await self._save(ended)
         what = f"v{ended.release}" if ended.release else (ended.commit[:12] or ended.kind.value)
-        reason = f" at {deploy.phase}: {error}" if error else ""
+        reason = f" at {deploy.phase}: {told['message']}" if told else ""
         await self._stores.events.add(
             Event(
                 f"deploy.{status.value}",
@@ -167,3 +199,8 @@ class Deploys:
     async def _save(self, deploy: Deploy) -> None:
         await self._stores.deploys.save(deploy, self.owner)
         self._stores.notices.publish(f"app/{deploy.app}")
+
+
+def _told(deploy: Deploy, error: LeewardError) -> Mapping[str, str]:
+    """The error of a deploy, as it is stored."""
+    return {"step": deploy.phase.value, **error.as_dict()}

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from leeward.model.parse import manifest, names
 from leeward.model.region import LOCAL
 from leeward.model.release import Deploy, DeployKind, Phase, Release, SourceKind
 from leeward.model.runtime import LogLine
-from leeward.model.secret import revealed
+from leeward.model.secret import Secret, Variable, revealed
 from leeward.plan.domains import refused
 from leeward.plan.release import complete, merged_env, overridden
 from leeward.ports import Builder, BuildJob, Registry, Say, Source, Stores, every_app
@@ -80,6 +81,16 @@ class Phases:
                     return await self._push(deploy)
             case Phase.ROLLOUT:
                 return await self._rollout.run(deploy, self._say(deploy), save)
+            case Phase.JOBS:
+                return await self._rollout.jobs.after(deploy, self._say(deploy), save)
+
+    def skips(self, deploy: Deploy, phase: Phase) -> bool:
+        """Whether this deploy has nothing to do in a phase."""
+        return phase is Phase.JOBS and not self._rollout.jobs.follow(deploy)
+
+    async def failed(self, deploy: Deploy, error: Mapping[str, str], save: Save) -> Deploy:
+        """The deploy failed, and what it started is gone: run what was wished for that case."""
+        return await self._rollout.jobs.after_failure(deploy, error, self._say(deploy), save)
 
     async def recall(self, deploys: Sequence[Deploy]) -> None:
         """After a restart: keep what was already started for these deploys."""
@@ -125,7 +136,7 @@ class Phases:
             say(f"plan: {decision.topic}: {decision.chose}{because}")
         for diagnostic in plan.diagnostics:
             say(f"plan: {diagnostic.level}: {diagnostic.text}{f' ({diagnostic.fix})' if diagnostic.fix else ''}")
-        full = complete(spec, plan.processes, plan.health_path)
+        full = complete(spec, plan.processes, plan.health_path, plan.formation)
         await self._refuse_taken(deploy.app, full.domains)
         await self._refuse_unknown(full.region)
         carry = {
@@ -134,11 +145,21 @@ class Phases:
             "commands": json.dumps(dict(plan.processes)),
             "read_only": "yes" if plan.read_only else "",
             "release_command": plan.release_command or "",
+            "first_command": plan.first_command or "",
         }
+        await self._generate(deploy.app, plan.generated, say)
         await self._stores.apps.update(
             deploy.app, lambda app: replace(app, spec=full, versions=dict(plan.versions) or app.versions)
         )
         return replace(deploy, carry=carry)
+
+    async def _generate(self, app: str, names: Sequence[str], say: Say) -> None:
+        """Give each of these variables a random value, unless it has one."""
+        known = {variable.key for variable in await self._stores.apps.env(app)}
+        if missing := [name for name in names if name not in known]:
+            made = tuple(Variable(name, Secret(secrets.token_hex(32)), secret=True) for name in missing)
+            await self._stores.apps.set_env(app, made)
+            say(f"random values were set for {', '.join(missing)}")
 
     async def _refuse_taken(self, app: str, hosts: Sequence[str]) -> None:
         """A manifest may not name a host of another app. Raises PlanFailed."""

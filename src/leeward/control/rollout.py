@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from leeward.control.apps import Apps, Candidate
+from leeward.control.jobs import Jobs, first
 from leeward.control.loop import pause
 from leeward.control.receipts import Counted, Receipts
 from leeward.errors import Conflict, NotFound, RolloutFailed
@@ -14,14 +15,13 @@ from leeward.model.release import Deploy, DeployKind, Phase, Receipt, Release
 from leeward.model.wish import App
 from leeward.plan.deploy import Hopeless, Proven, verdict
 from leeward.plan.release import WEB, overrides_of, renewed, wished_env
-from leeward.plan.workload import same_instances, workload, workloads
+from leeward.plan.workload import same_instances, workloads
 from leeward.ports import Engine, Registry, Say, Stores
 
 log = logging.getLogger(__name__)
 
 # While a release starts its app is looked at this often at least; changes of instances wake it sooner.
 LOOK_S = 0.25
-RELEASE_COMMAND_S = 600.0
 
 Save = Callable[[Deploy], Awaitable[None]]
 
@@ -38,10 +38,10 @@ class Rollout:
         receipts: Receipts,
     ) -> None:
         self._stores = stores
-        self._engine = engine
         self._registry = registry
         self._apps = apps
         self._receipts = receipts
+        self.jobs = Jobs(stores, engine, registry)
 
     async def run(self, deploy: Deploy, say: Say, save: Save) -> Deploy:
         """Start the release beside the live one, wait until it is proven, move traffic. Raises RolloutFailed."""
@@ -57,14 +57,15 @@ class Rollout:
             # An earlier control plane moved the traffic and ended before it could say so.
             in_place = True
         generation = app.generation if in_place else int(deploy.carry.get("generation") or time.time() * 1000)
-        deploy = replace(deploy, release=release.number, carry={**deploy.carry, "generation": str(generation)})
+        carry = {**first(deploy, app).carry, "generation": str(generation)}
+        deploy = replace(deploy, release=release.number, carry=carry)
         await save(deploy)
         say(f"rolling out {release.version}")
         async with self._receipts.count(app.name, release) as counted:
             if in_place:
                 await self._switch(deploy, app, release, generation)
             else:
-                await self._release_command(deploy, app, release, say)
+                deploy = await self.jobs.before(deploy, app, release, say, save)
                 self._apps.propose(app.name, Candidate(release, generation))
             await self._prove(app, release, generation, say)
             if not in_place:
@@ -115,19 +116,6 @@ class Rollout:
             return live
         env = await self._stores.apps.env(app.name)
         return await self._stores.releases.add(renewed(live, app, env, deploy.id, deploy.message or deploy.kind.value))
-
-    async def _release_command(self, deploy: Deploy, app: App, release: Release, say: Say) -> None:
-        command = deploy.carry.get("release_command")
-        if not command or deploy.kind is not DeployKind.CODE:
-            return
-        say(f"release command: {command}")
-        name, process = next(iter(sorted(release.spec.processes.items())))
-        want = workload(app, release, 0, name, process)
-        code = await self._engine.run_once(want, command, say, RELEASE_COMMAND_S)
-        if code:
-            raise RolloutFailed(
-                f"the release command '{command}' ended with {code}", hint="see the build log; nothing was switched"
-            )
 
     async def _prove(self, app: App, release: Release, generation: int, say: Say) -> None:
         """Wait until every process has its instances ready. Raises RolloutFailed with the reason."""

@@ -130,6 +130,23 @@ class ProcessSpec(Spec):
     port: int = Field(default=8080, ge=1, le=65535)
 
 
+class When(StrEnum):
+    """When a job runs."""
+
+    BEFORE_DEPLOY = "before_deploy"
+    AFTER_SUCCESS = "after_success"
+    AFTER_FAILURE = "after_failure"
+
+
+class JobSpec(Spec):
+    """A command that runs once with a deploy of new code, in an instance of its own."""
+
+    command: str = Field(min_length=1, max_length=1024)
+    when: When = When.BEFORE_DEPLOY
+    timeout_s: int = Field(default=600, ge=1, le=7200)
+    size: Size = Size.SMALL
+
+
 class EdgeSpec(Spec):
     """What the edge does in front of the app."""
 
@@ -166,6 +183,7 @@ class AppSpec(Spec):
     region: Name = LOCAL
     build: BuildSpec = Field(default_factory=BuildSpec)
     processes: Mapping[Name, ProcessSpec] = Field(default_factory=dict)
+    jobs: Mapping[Name, JobSpec] = Field(default_factory=dict)
     env: Mapping[str, str] = Field(default_factory=dict)
     domains: tuple[Host, ...] = ()
     edge: EdgeSpec = Field(default_factory=EdgeSpec)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from leeward.model.app import AppSpec, Health, ProcessSpec
 from leeward.model.release import Release
@@ -9,6 +10,7 @@ from leeward.model.secret import Env, Secret, Variable
 from leeward.model.wish import App, Override
 
 WEB = "web"
+NOTHING: Mapping[str, Any] = {}
 
 
 def merged_env(spec: AppSpec, wished: Env) -> Env:
@@ -23,15 +25,21 @@ def wished_env(release: Release) -> Env:
     return tuple(variable for variable in release.env if release.spec.env.get(variable.key) != variable.value.reveal())
 
 
-def complete(spec: AppSpec, commands: Mapping[str, str | None], health_path: str | None = None) -> AppSpec:
+def complete(
+    spec: AppSpec,
+    commands: Mapping[str, str | None],
+    health_path: str | None = None,
+    formation: Mapping[str, Mapping[str, int | str]] = NOTHING,
+) -> AppSpec:
     """The spec with every process that will run: those of the manifest, else those that the plan found.
 
-    A health path that the plan found is used where the manifest names no health check of its own.
+    A health path that the plan found is used where the manifest names no health check of its own; `formation` says
+    how many instances of which size a process begins with.
     """
     processes = dict(spec.processes)
     for name in commands:
         if name not in processes and (name == WEB or not spec.processes):
-            processes[name] = ProcessSpec()
+            processes[name] = ProcessSpec.model_validate(formation.get(name, NOTHING))
     if not processes:
         processes[WEB] = ProcessSpec()
     web = processes.get(WEB)

@@ -13,6 +13,7 @@ NAMES = {
     Phase.BUILD: "Build",
     Phase.PUSH: "Push",
     Phase.ROLLOUT: "Roll out",
+    Phase.JOBS: "Jobs",
 }
 
 
@@ -39,8 +40,9 @@ WORDS = {
 
 
 def timeline(deploy: DeployView, now: datetime) -> tuple[Line, ...]:
-    """The five steps of a deploy, in order."""
-    return tuple(_line(deploy, phase, now) for phase in PHASES)
+    """The five steps of a deploy, in order; a sixth where jobs follow."""
+    ran = {step.phase for step in deploy.steps}
+    return tuple(_line(deploy, phase, now) for phase in PHASES if phase is not Phase.JOBS or phase in ran)
 
 
 def _line(deploy: DeployView, phase: Phase, now: datetime) -> Line:
