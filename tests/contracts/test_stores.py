@@ -22,6 +22,7 @@ from leeward.model.image import (
     LayerPackages,
     Upgrade,
 )
+from leeward.model.login import Login
 from leeward.model.region import EngineKind, Profile, Region
 from leeward.model.release import (
     Deploy,
@@ -705,6 +706,27 @@ class RegionStoreContract:
         assert await stores.regions.list() == []
 
 
+class LoginStoreContract:
+    async def test_a_login_is_kept_and_changed(self, stores: Stores) -> None:
+        await stores.logins.put(Login("ghcr.io", "ada", Secret("one")))
+        await stores.logins.put(Login("ghcr.io", "bob", Secret("two")))
+
+        (found,) = await stores.logins.list()
+        assert found == Login("ghcr.io", "bob", found.password, NOW)
+        assert found.password.reveal() == "two"
+        assert await stores.logins.find("ghcr.io") == found
+        assert await stores.logins.find("quay.io") is None
+
+    async def test_a_login_that_is_not_there_is_named_with_those_that_are(self, stores: Stores) -> None:
+        await stores.logins.put(Login("ghcr.io", "ada", Secret("one")))
+
+        with pytest.raises(NotFound, match=r"there is no login for 'quay\.io'") as caught:
+            await stores.logins.delete("quay.io")
+        assert "ghcr.io" in caught.value.hint
+        await stores.logins.delete("ghcr.io")
+        assert await stores.logins.list() == []
+
+
 class TestSqlAppStore(AppStoreContract): ...
 
 
@@ -819,3 +841,6 @@ async def test_what_is_known_of_a_base_is_kept(stores: Stores) -> None:
     await stores.images.put_base(state)
 
     assert await stores.images.bases() == {"static": state}
+
+
+class TestSqlLoginStore(LoginStoreContract): ...

@@ -203,3 +203,30 @@ async def test_a_file_for_a_cluster_that_is_none_is_refused(served: Served, tmp_
     assert code == 2 and "is no file for a cluster" in answer["error"]["message"]
     code, answer = await served.lee("doctor", "--region", "west")
     assert code == 2 and "there is no region 'west'" in answer["error"]["message"]
+
+
+async def test_a_login_at_a_registry_takes_its_password_from_standard_input(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the-password\n"))
+
+    code, made = await served.lee("registries", "add", "https://GHCR.io/team", "--username", "ada")
+
+    assert (code, made["host"], made["username"]) == (0, "ghcr.io", "ada")
+    assert "the-password" not in json.dumps(made)
+    login = await served.stage.stores.logins.find("ghcr.io")
+    assert login is not None and login.password.reveal() == "the-password"
+    assert [one["host"] for one in (await served.lee("registries", "list"))[1]] == ["ghcr.io"]
+    assert "the-password" not in str((await served.stage.stores.events.list()).items)
+    assert (await served.lee("registries", "remove", "ghcr.io"))[0] == 0
+    code, answer = await served.lee("registries", "remove", "ghcr.io")
+    assert (code, answer["error"]["code"]) == (2, "no-login")
+
+
+async def test_what_is_wrong_with_a_login_is_said_at_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the-password"))
+
+    code, answer = await served.lee("registries", "add", "not a host", "--username", "a:b")
+
+    assert code == 2
+    assert [problem["path"] for problem in answer["error"]["problems"]] == ["host", "username"]

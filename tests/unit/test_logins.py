@@ -1,0 +1,30 @@
+"""Which registry an image's name means."""
+
+import pytest
+
+from leeward.model.login import Login, host_of, plain_host
+from leeward.model.secret import Secret
+
+
+@pytest.mark.parametrize(
+    ("image", "host"),
+    [
+        ("nginx", "docker.io"),
+        ("team/app:1", "docker.io"),
+        ("ghcr.io/team/app@sha256:00", "ghcr.io"),
+        ("localhost/app", "localhost"),
+        ("registry.example.com:5000/app:1", "registry.example.com:5000"),
+        ("app:1", "docker.io"),
+        ("index.docker.io/team/app", "docker.io"),
+    ],
+)
+def test_the_registry_of_an_image_is_read_as_docker_reads_it(image: str, host: str) -> None:
+    assert host_of(image) == host
+
+
+def test_a_host_is_kept_without_what_people_paste_around_it() -> None:
+    assert plain_host(" https://GHCR.io/team/ ") == "ghcr.io"
+
+
+def test_a_login_prints_no_password() -> None:
+    assert "swordfish" not in repr(Login("ghcr.io", "ada", Secret("swordfish")))
