@@ -26,6 +26,7 @@ BUILDER = Builder("builder:1", "run:1", 1000, 1000)
 FOREIGN = Builder("heroku/builder:24", "heroku/heroku:24", 1002, 1001, own=False)
 BOUNDS = Bounds(1.75, 4096, 4096, "/docker/buildkit")
 FOLDERS = Folders(Path("/w"), Path("/c"), Path("/t"))
+HUB = "index.docker.io"
 BUILDPACKS = "build: {strategy: buildpacks}\n"
 
 
@@ -219,8 +220,8 @@ def test_the_same_image_is_laid_out_in_the_same_bytes(tmp_path: Path) -> None:
     ("reference", "folder"),
     [
         ("registry.test/team/run:1", "registry.test/team/run/1"),
-        ("heroku/heroku:24", "index.docker.io/heroku/heroku/24"),
-        ("run:24", "index.docker.io/library/run/24"),
+        ("heroku/heroku:24", f"{HUB}/heroku/heroku/24"),
+        ("run:24", f"{HUB}/library/run/24"),
         ("localhost:5000/x/run:24", "localhost:5000/x/run/24"),
     ],
 )
