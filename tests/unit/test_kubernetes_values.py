@@ -14,15 +14,16 @@ from leeward.engines.kubernetes.failures import Gone, failure, not_ours, unreach
 from leeward.engines.kubernetes.gke import REGIONS, autopilot_resources, logs_link
 from leeward.engines.kubernetes.names import DRAINING, group_name, service_name, stamped, stem
 from leeward.engines.kubernetes.objects import group, known, ours
+from leeward.engines.kubernetes.options import rules_of
 from leeward.engines.kubernetes.pods import amount, millicpu, read
 from leeward.engines.kubernetes.reasons import Largest
 from leeward.engines.kubernetes.render import deployment, environment, probes
-from leeward.engines.kubernetes.rules import pulled
+from leeward.engines.kubernetes.rules import Pool, pulled
 from leeward.engines.kubernetes.scaling import chosen
 from leeward.engines.kubernetes.usage import rates, summary
 from leeward.errors import Conflict, Forbidden, Invalid, NotFound, RolloutFailed, Unavailable
 from leeward.model.app import Health, Instances
-from leeward.model.region import Profile
+from leeward.model.region import EngineKind, Profile, Region
 from leeward.model.runtime import Instance, InstanceState
 from leeward.plan.stamps import stamp, unix_seconds
 
@@ -518,3 +519,54 @@ def test_a_link_to_cloud_logging_names_app_and_cluster() -> None:
 def test_gke_is_known_by_its_version() -> None:
     assert profile_of("1.33.5-gke.1200") is Profile.GKE_STANDARD
     assert profile_of("1.36.3+k3s1") is Profile.PLAIN
+
+
+# --- options ----------------------------------------------------------------------------------------------
+
+
+def region(**options: str) -> Region:
+    return Region("eu", EngineKind.KUBERNETES, options={key.replace("_", "-"): value for key, value in options.items()})
+
+
+def test_options_become_rules() -> None:
+    found = rules_of(
+        region(
+            gateway="gateways/external",
+            edge_sources="10.0.0.4/32, 10.0.0.5/32",
+            apps_labels="pool=apps",
+            apps_taints="leeward.dev/apps",
+            quota_instances="20",
+            autoscaling="cluster",
+        ),
+        "1a2b3c4d",
+        "apps.example.com",
+        "127.0.0.1:5000",
+    )
+
+    assert found.gateway_namespace == "gateways"
+    assert found.edge_sources == ("10.0.0.4/32", "10.0.0.5/32")
+    assert found.apps == Pool({"pool": "apps"}, ("leeward.dev/apps",))
+    assert (found.quota.instances, found.cluster_scales, found.cpu_request_percent) == (20, True, 100)
+
+
+def test_googles_load_balancers_are_let_in_where_they_are_the_way_in() -> None:
+    with_gateway = replace(region(gateway="g/g"), profile=Profile.GKE_AUTOPILOT)
+
+    assert "35.191.0.0/16" in rules_of(with_gateway, "h", "d", "").edge_sources
+    assert rules_of(replace(region(), profile=Profile.GKE_AUTOPILOT), "h", "d", "").edge_sources == ()
+
+
+def test_all_that_is_wrong_with_options_is_named_at_once() -> None:
+    wrong = region(gatewy="a/b", gateway="a", egress="10.0.0.0/99", quota_cores="many", autoscaling="me")
+
+    with pytest.raises(Invalid) as caught:
+        rules_of(wrong, "h", "d", "")
+
+    assert {problem.path for problem in caught.value.problems} == {
+        "options/gatewy",
+        "options/gateway",
+        "options/egress",
+        "options/quota-cores",
+        "options/autoscaling",
+    }
+    assert caught.value.problems[0].hint == "did you mean 'gateway'?"
