@@ -24,6 +24,7 @@ GROUPS: dict[str, str] = {
     "tokens": "List, create and revoke API tokens.",
     "regions": "List, add and remove the clusters where apps may run.",
     "registries": "List, add and remove the logins at foreign registries.",
+    "bases": "List base images, put apps on newer ones, and take that back.",
     "cache": "Empty what the edge keeps of an app.",
 }
 
@@ -65,6 +66,13 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command("logs", "logs:logs", "Show what an app or a build printed."),
         Command("metrics", "metrics:metrics", "Show CPU, memory and requests of an app."),
         Command("events", "events:events", "List what happened."),
+    ),
+    "Images": (
+        Command("sbom", "sbom:sbom", "Show the packages in an app, or the apps that have a package."),
+        Command("bases list", "bases:list_bases", "List the base images that apps stand on, and what is newer."),
+        Command("bases check", "bases:check", "Look now for newer packages of the base images."),
+        Command("bases rebase", "bases:rebase", "Put apps on the newest base image, without building them again."),
+        Command("bases undo", "bases:undo", "Take rebases back."),
     ),
     "Regions": (
         Command("regions list", "regions:list_regions", "List the regions."),

@@ -98,6 +98,7 @@ def status(*, as_json: Json = False) -> int:
                 ("deploys", f"{found.get('deploys_active', 0)} active"),
                 ("memory", _free(found, "memory_available", "memory_total")),
                 ("disk", _free(found, "disk_free", "disk_total")),
+                *(("warning", text) for text in found.get("warnings") or ()),
                 *((str(p["name"]), "ok" if p["ok"] else f"does not answer: {p.get('detail')}") for p in parts),
             ]
         )

@@ -7,6 +7,7 @@ from argon2 import PasswordHasher
 from leeward.ports import Clock, Edge, Engine, Gits, Places, Stores, Uploads
 from leeward.services.access import Access
 from leeward.services.apps import Apps
+from leeward.services.bases import Bases
 from leeward.services.context import Context, Poke
 from leeward.services.deploys import Deploys
 from leeward.services.domains import Domains
@@ -15,6 +16,7 @@ from leeward.services.events import Events
 from leeward.services.hooks import Hooks
 from leeward.services.logs import Logs
 from leeward.services.metrics import Metrics
+from leeward.services.packages import Packages
 from leeward.services.platform import Platform
 from leeward.services.regions import Regions
 from leeward.services.registries import Registries
@@ -50,6 +52,8 @@ class Services:
     events: Events = field(init=False)
     platform: Platform = field(init=False)
     regions: Regions = field(init=False)
+    bases: Bases = field(init=False)
+    packages: Packages = field(init=False)
     registries: Registries = field(init=False)
     sources: Sources = field(init=False)
 
@@ -79,6 +83,8 @@ class Services:
             "events": Events(context),
             "platform": Platform(context),
             "regions": Regions(context),
+            "bases": Bases(context, deploys),
+            "packages": Packages(context),
             "registries": Registries(context),
             "sources": Sources(context, deploys),
         }

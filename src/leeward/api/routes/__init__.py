@@ -3,6 +3,7 @@
 from leeward.api.routes import (
     access,
     apps,
+    bases,
     deploys,
     domains,
     environment,
@@ -28,6 +29,7 @@ ROUTERS = (
     events.router,
     sources.router,
     regions.router,
+    bases.router,
     registries.router,
     hooks.router,
 )
