@@ -1,0 +1,3 @@
+module leeward.test/cluster/app
+
+go 1.24

@@ -1,0 +1,3 @@
+module leeward.test/cluster/pause
+
+go 1.24
