@@ -92,7 +92,8 @@ class Shop:
         self, *steps: str, env: Mapping[str, str] | None = None, key: str = "d1", secrets: tuple[str, ...] = ()
     ) -> BuildJob:
         """A build whose build script is these commands."""
-        script = " && ".join((f"export TEST={self.app}", *steps))
+        # A build is no root: what a step writes to the root of the image goes into the app.
+        script = " && ".join((f"export TEST={self.app}", *(step.replace("> /", "> ./") for step in steps)))
         self.put({"package.json": json.dumps({"scripts": {"build": script, "start": "node server.js"}})})
         return BuildJob(self.app, key, self.tree, self.plan(env), env or {})
 

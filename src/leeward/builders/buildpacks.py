@@ -56,7 +56,9 @@ class BuildpacksBuilder:
         """Build within the bounds; cancelling the task ends the build and its containers. Raises BuildFailed."""
         await self._sweep()
         named = next((base for base in job.plan.bases if flavour_of(base) is None), None)
-        builder = await (self._images.named(named, say) if named else self._images.own(say))
+        builder = await (
+            self._images.named(named, say) if named else self._images.own(say, job.plan.versions.get("node", ""))
+        )
         tools = builder if builder.own else await self._images.own(say)
         async with self._locks[job.app]:
             with cache.work(self._settings.run_dir, self._working) as work:
@@ -134,6 +136,7 @@ class BuildpacksBuilder:
             )
         )
         if builder.own:
+            values[node.GIVEN] = job.plan.versions.get("node", "")
             values[procfile.GIVEN] = json.dumps({name: cmd for name, cmd in job.plan.processes.items() if cmd})
             (settings / "order.toml").write_text(phases.order_toml(job.plan.providers))
         (settings / "run.toml").write_text(phases.run_toml(builder.run_image))

@@ -44,9 +44,9 @@ class BuilderImages:
         self._settings, self._docker, self._bases = settings, tuple(docker), bases
         self._making = asyncio.Lock()
 
-    async def own(self, say: Say) -> Builder:
-        """The one that is made here. Raises BuildFailed."""
-        builder = Builder(f"{REPOSITORY}/builder:{tag()}", f"{REPOSITORY}/run:{tag()}", USER, USER)
+    async def own(self, say: Say, node: str = "") -> Builder:
+        """The one that is made here, with the run image that has this version of Node. Raises BuildFailed."""
+        builder = Builder(f"{REPOSITORY}/builder:{tag()}", run_image(node), USER, USER)
         async with self._making:
             if not (await self.shown(builder.image) and await self.shown(builder.run_image)):
                 await self._make(builder, say)
@@ -103,12 +103,13 @@ class BuilderImages:
             say("making the builder image (once on this machine)")
             folder = work / "context"
             await asyncio.to_thread(_lay, folder, lifecycle, builder)
-            (work / "build").write_text("\n".join(dockerfile(lifecycle is not None)) + "\n")
-            (work / "run").write_text("\n".join(run_dockerfile()) + "\n")
             bundle = self._settings.build_ca or _HOST_BUNDLE
             trust = (f"--secret=id=leeward_ca,src={bundle}",) if bundle.is_file() else ()
             message = "the builder image could not be made"
-            for name, image, more in (("build", builder.image, trust), ("run", builder.run_image, ())):
+            made = [("build", builder.image, dockerfile(lifecycle is not None), trust)]
+            made += [("run", run_image(node), run_dockerfile(node), ()) for node in ("", *map(str, NODES))]
+            for name, image, lines, more in made:
+                (work / name).write_text("\n".join(lines) + "\n")
                 command = (*self._docker, "build", "--quiet", f"--file={work / name}", f"--tag={image}", *more)
                 await must((*command, str(folder)), message, env={"DOCKER_BUILDKIT": "1"})
 
@@ -124,7 +125,7 @@ def tag() -> str:
     """The hash of everything that our builder image is made from."""
     parts = [buildpacks_lifecycle.VERSION, *(RECIPES[name].tag for name in (BUILD, RUN))]
     parts += [RECIPES[f"node{major}"].tag for major in NODES]
-    parts += [*dockerfile(True), *run_dockerfile(), _START]
+    parts += [*dockerfile(True), *run_dockerfile(), *run_dockerfile(str(NODES[0])), _START]
     parts += [text for path in _sources() for text in (path.relative_to(_FILES).as_posix(), path.read_text())]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
@@ -146,11 +147,18 @@ def dockerfile(lifecycle: bool) -> tuple[str, ...]:
     )
 
 
-def run_dockerfile() -> tuple[str, ...]:
-    """The run image: the base as it is, with the words of the buildpacks specification."""
+def run_image(node: str = "") -> str:
+    """The name of a run image; with Node in it, no app needs a layer of its own for that."""
+    return f"{REPOSITORY}/run{f'-node{node}' if node else ''}:{tag()}"
+
+
+def run_dockerfile(node: str = "") -> tuple[str, ...]:
+    """A run image: the base as it is, with the words of the buildpacks specification."""
     labels = {**_DISTRIBUTION, "io.buildpacks.rebasable": "true"}
     return (
         f"FROM {RECIPES[RUN].image}",
+        *((f"COPY --from={RECIPES[f'node{node}'].image} /usr/local /usr/local",) if node else ()),
+        *(("ENV NODE_ENV=production",) if node else ()),
         *(f"LABEL {key}={value}" for key, value in sorted(labels.items())),
         f"USER {USER}:{USER}",
     )

@@ -14,6 +14,8 @@ LOOKED_FOR = ("package.json",)
 # Where the builder image has its versions.
 NODES = Path("/opt/node")
 _USUAL = "24"
+# The platform's word for the version that it chose, and that the run image has.
+GIVEN = "LEEWARD_NODE"
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml")
 _SETTINGS = (".npmrc", ".yarnrc", ".yarnrc.yml", "pnpm-workspace.yaml")
 
@@ -26,11 +28,13 @@ def detect(phase: Phase) -> bool:
 def build(phase: Phase) -> None:
     """Node in one layer, what the app needs to run in another; the build script sees all packages."""
     package = _json(phase, "package.json")
-    node = NODES / version(package, tuple(path.name for path in NODES.glob("[0-9]*")))
+    given = phase.env.get(GIVEN, "")
+    node = NODES / (given or version(package, tuple(path.name for path in NODES.glob("[0-9]*"))))
     env = {"PATH": f"{node / 'bin'}:{phase.env.get('PATH', '')}", "npm_config_cache": str(phase.tools_cache("npm"))}
     env |= {"npm_config_fund": "false", "npm_config_audit": "false", "npm_config_update_notifier": "false"}
     phase.env |= env
-    _tool(phase, node)
+    if not given:
+        _tool(phase, node)
     if in_place(package):
         say("note: packages of the app itself are installed: every change of the code installs anew")
         _manager(phase, phase.app, dev=True)
