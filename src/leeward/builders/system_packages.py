@@ -65,15 +65,32 @@ NODE: Mapping[str, Needs] = {
 }
 RUBY: Mapping[str, Needs] = {
     "charlock_holmes": Needs((), ("libicu-dev",)),
+    "curb": Needs(("libcurl4",), ("libcurl4-openssl-dev",)),
     "execjs": Needs((), ("nodejs",)),
     "image_processing": Needs(("libvips42t64",)),
     "mini_magick": Needs(("imagemagick",)),
+    "rtesseract": Needs(("tesseract-ocr",)),
+    "streamio-ffmpeg": _FFMPEG,
+    "tiny_tds": Needs(("libsybdb5",), ("freetds-dev",)),
     "mysql2": Needs(("libmariadb3",), ("libmariadb-dev",)),
     "pg": Needs(("libpq5",), ("libpq-dev",)),
     "rmagick": Needs(("imagemagick",), ("libmagickwand-dev",)),
     "ruby-vips": Needs(("libvips42t64",)),
     "sqlite3": Needs(("libsqlite3-0",), ("libsqlite3-dev",)),
     "trilogy": Needs((), ("libssl-dev",)),
+}
+PHP: Mapping[str, Needs] = {
+    "barryvdh/laravel-dompdf": Needs(("fonts-dejavu-core",)),
+    "intervention/image": Needs(("php-gd",)),
+    "league/glide": Needs(("php-gd",)),
+    "pbmedia/laravel-ffmpeg": _FFMPEG,
+    "php-ffmpeg/php-ffmpeg": _FFMPEG,
+    "phpoffice/phpspreadsheet": Needs(("php-gd",)),
+    "spatie/browsershot": Needs(("chromium",)),
+    "spatie/image-optimizer": Needs(("jpegoptim", "optipng", "pngquant")),
+    "spatie/pdf-to-image": Needs(("ghostscript", "php-imagick"), ("php-imagick",)),
+    "spatie/pdf-to-text": _POPPLER,
+    "thiagoalessio/tesseract_ocr": Needs(("tesseract-ocr",)),
 }
 RUST: Mapping[str, Needs] = {
     "bindgen": Needs((), ("libclang-dev",)),

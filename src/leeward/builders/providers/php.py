@@ -36,10 +36,27 @@ _HERE = frozenset(
     | {"zip", "zlib"}
 )
 _EXTENSIONS = frozenset(
-    {"amqp", "apcu", "bz2", "dba", "enchant", "gd", "gmp", "gnupg", "igbinary", "imagick", "ldap"}
-    | {"mailparse", "memcached", "mongodb", "msgpack", "oauth", "odbc", "redis", "snmp", "soap", "ssh2"}
-    | {"tidy", "uuid", "yaml", "zmq"}
+    {"amqp", "apcu", "ast", "bz2", "dba", "ds", "enchant", "excimer", "gd", "gearman", "gmagick", "gmp", "gnupg"}
+    | {"http", "igbinary", "imagick", "inotify", "ldap", "luasandbox", "mailparse", "maxminddb", "mcrypt", "memcache"}
+    | {"memcached", "mongodb", "msgpack", "oauth", "odbc", "pcov", "psr", "pspell", "raphf", "redis", "rrd", "snmp"}
+    | {"soap", "solr", "ssh2", "stomp", "tidy", "uopz", "uploadprogress", "uuid", "xdebug", "xmlrpc", "yac", "yaml"}
+    | {"zmq"}
 )
+# Only in one of the two Debians, or under another name there.
+_ONLY = {
+    "8.2": {"imap": "php-imap", "interbase": "php-interbase", "pdo_dblib": "php-sybase", "pdo_odbc": "php-odbc"},
+    "8.4": {
+        "decimal": "php-decimal",
+        "imap": "",
+        "inotify": "php-inotify",
+        "pdo_dblib": "php-sybase",
+        "pdo_odbc": "php-odbc",
+        "pq": "php-pq",
+        "protobuf": "php-google-protobuf",
+        "zstd": "php-zstd",
+    },
+}
+_ABSENT = {"8.2": frozenset({"inotify"})}
 # The modules are a layer of their own; what the code's own classes change in them comes with the code.
 _OUTPUT = (
     "mkdir -p /out/vendor",
@@ -89,8 +106,9 @@ class Php:
         view = context.view
         project = Project(view, view.json(FILE))
         version = choose(PHP, list(_demands(context, project)), context.remembered)
-        names, notes = _extensions(project)
-        found = system_packages.find({}, (), [*names, *asked(context)])
+        names, notes = _extensions(project, version.name)
+        libraries = {name: place for name, _, place in project.required()}
+        found = system_packages.find(system_packages.PHP, libraries.items(), [*names, *asked(context)])
         folder, root_at = _root(context)
         laravel = project.laravel
         stages, copies, files = _stages(context, project, version.name, found.build)
@@ -199,16 +217,19 @@ def _range(value: str, place: Evidence) -> Demand | None:
     return Demand(value, fits, place)
 
 
-def _extensions(project: Project) -> tuple[list[tuple[str, Evidence]], tuple[Diagnostic, ...]]:
+def _extensions(project: Project, version: str) -> tuple[list[tuple[str, Evidence]], tuple[Diagnostic, ...]]:
+    """Debian's packages of the extensions and of what the libraries call, and those that there are not."""
     names, notes = [], []
+    absent, only = _ABSENT.get(version, frozenset()), _ONLY.get(version, {})
     for name, _, place in project.required():
         extension = name.removeprefix("ext-").removeprefix("zend-")
         if not name.startswith("ext-") or extension in _HERE:
             continue
-        if extension in _EXTENSIONS:
-            names.append((f"php-{extension}", place))
+        package = only.get(extension, f"php-{extension}" if extension in _EXTENSIONS - absent else "")
+        if package:
+            names.append((package, place))
         else:
-            what = f"there is no Debian package for PHP's extension '{extension[:40]}' ({FILE}:{place.line})"
+            what = f"Debian's PHP {version} has no package for the extension '{extension[:40]}' ({FILE}:{place.line})"
             fix = "name the package in build.packages, or write a Dockerfile"
             notes.append(Diagnostic("warning", "php-extension", what, fix))
     return names, tuple(notes)

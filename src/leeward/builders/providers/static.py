@@ -1,5 +1,7 @@
 """Plan a site of ready files."""
 
+from collections.abc import Iterator
+
 from leeward.builders.blueprint import Copy
 from leeward.builders.loose import text
 from leeward.builders.providers import static_site
@@ -9,7 +11,12 @@ from leeward.builders.tree import AppView
 from leeward.errors import PlanFailed
 from leeward.model.build import Decision, Diagnostic, Evidence
 
-_FOLDERS = ("", "public/", "dist/", "site/", "build/", "_site/", "out/", "html/", "www/")
+_FOLDERS = ("", "public/", "dist/", "index/", "site/", "build/", "_site/", "out/", "html/", "www/")
+# Directories that are a site by their name, even without an index page.
+_NAMED = ("public", "dist", "index")
+# What a Staticfile may say besides; the rest has no counterpart here.
+_SPA = ("pushstate", "index_fallback")
+_KNOWN = frozenset({"root", "force_https", *_SPA})
 _IGNORE = ("Dockerfile", ".dockerignore", "leeward.yaml", ".env", ".env.*", "node_modules")
 
 
@@ -17,12 +24,15 @@ class Static:
     """Sites of files: an `index.html` at the root or in a directory with a usual name."""
 
     name = "static"
-    looked_for = ("index.html", "Staticfile", "public/index.html", "dist/index.html")
+    looked_for = ("index.html", "Staticfile", "public/index.html", "dist/index.html", "index/index.html")
 
     def detect(self, view: AppView) -> Detection | None:
         """By an index page, or by a Staticfile."""
         found = view.first("Staticfile", *(f"{folder}index.html" for folder in _FOLDERS))
-        return Detection(20, (Evidence(found),)) if found else None
+        if found:
+            return Detection(20, (Evidence(found),))
+        folder = next((name for name in _NAMED if any(path.startswith(f"{name}/") for path in view.paths)), None)
+        return Detection(5, (Evidence(f"{folder}/"),)) if folder else None
 
     def plan(self, context: Context) -> Contribution:
         """Copy the files into nginx's image."""
@@ -35,7 +45,9 @@ class Static:
                 f"'{folder}' ({evidence.file}) has no files in it", hint="set build.output to the directory of the site"
             )
         below = f"{folder}/" if folder else ""
-        spa = not view.has(f"{below}404.html") and self._alone(view, below)
+        said = dict(_staticfile(view))
+        wanted = next((said[key] for key in _SPA if key in said and _yes(said[key][0])), None)
+        spa = wanted is not None or (not view.has(f"{below}404.html") and self._alone(view, below))
         copies = (Copy((folder or ".",), static_site.ROOT, owned=True),)
         decisions = (
             Decision("site", folder or ".", (evidence,)),
@@ -43,7 +55,9 @@ class Static:
                 "unknown paths",
                 "answered by index.html" if spa else "answered by 404",
                 (
-                    Evidence(
+                    wanted[1]
+                    if wanted
+                    else Evidence(
                         f"{below}index.html" if spa else f"{below}404.html" if view.has(f"{below}404.html") else "."
                     ),
                 ),
@@ -52,6 +66,7 @@ class Static:
         notes: tuple[Diagnostic, ...] = ()
         if not view.has(f"{below}index.html"):
             notes = (Diagnostic("warning", "no-index", f"there is no index.html in '{folder or '.'}'", "add one"),)
+        notes += tuple(_not_honoured(key, place) for key, (_, place) in sorted(said.items()) if key not in _KNOWN)
         start = Start(static_site.COMMAND, (Evidence("base image", 0, "nginx serves the files"),))
         return Contribution(
             static_site.blueprint((), copies, spa),
@@ -72,16 +87,34 @@ class Static:
         view = context.view
         if said := context.output():
             return said[0].strip("/").removeprefix("./"), said[1]
-        for number, line in view.lines("Staticfile"):
-            key, _, value = line.partition(":")
-            if key.strip() == "root" and value.strip():
-                return text(value).strip("/").removeprefix("./"), Evidence("Staticfile", number, line.strip()[:60])
+        if root := dict(_staticfile(view)).get("root"):
+            return root[0].strip("/").removeprefix("./"), root[1]
         for folder in _FOLDERS:
             if view.has(f"{folder}index.html"):
                 return folder.rstrip("/"), Evidence(f"{folder}index.html")
+        for name in _NAMED:
+            if view.at(name) is not None:
+                return name, Evidence(f"{name}/")
         return "", Evidence("Staticfile")
 
     def _alone(self, view: AppView, below: str) -> bool:
         """Whether the only page is the index, as in an app with a router in the browser."""
         pages = [path for path in view.paths if path.startswith(below) and path.endswith(".html")]
         return pages == [f"{below}index.html"]
+
+
+def _staticfile(view: AppView) -> Iterator[tuple[str, tuple[str, Evidence]]]:
+    """The settings of a Staticfile, each with its line."""
+    for number, line in view.lines("Staticfile"):
+        key, colon, value = line.partition(":")
+        if colon and value.strip() and not line.lstrip().startswith("#"):
+            yield key.strip()[:40], (text(value).strip("'\""), Evidence("Staticfile", number, line.strip()[:60]))
+
+
+def _yes(value: str) -> bool:
+    return value.lower() in ("enabled", "true", "yes", "on")
+
+
+def _not_honoured(key: str, place: Evidence) -> Diagnostic:
+    what = f"'{key}' (Staticfile:{place.line}) has no counterpart here"
+    return Diagnostic("info", "staticfile-key", what, "remove it, or write a Dockerfile with a server of your own")
