@@ -2,7 +2,7 @@
 
 import pytest
 
-from leeward.model.login import Login, host_of, plain_host
+from leeward.model.login import DEFAULT_HOST, Login, host_of, plain_host
 from leeward.model.secret import Secret
 
 
@@ -15,7 +15,7 @@ from leeward.model.secret import Secret
         ("localhost/app", "localhost"),
         ("registry.example.com:5000/app:1", "registry.example.com:5000"),
         ("app:1", "docker.io"),
-        ("index.docker.io/team/app", "docker.io"),
+        (f"index.{DEFAULT_HOST}/team/app", DEFAULT_HOST),
     ],
 )
 def test_the_registry_of_an_image_is_read_as_docker_reads_it(image: str, host: str) -> None:
