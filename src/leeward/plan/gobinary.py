@@ -27,7 +27,7 @@ def go_modules(file: IO[bytes]) -> Iterator[tuple[str, str]]:
             return
         version, rest = _string(data, _HEADER)
         modules, _ = _string(data, rest)
-    except (struct.error, ValueError, IndexError):
+    except (struct.error, ValueError, IndexError, OverflowError, OSError):
         return
     if version.startswith("go"):
         yield "stdlib", version.removeprefix("go").split(" ")[0]

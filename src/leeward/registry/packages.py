@@ -3,6 +3,7 @@
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -11,12 +12,16 @@ from leeward.model.image import Component, LayerPackages
 from leeward.plan.contents import program, read_program, reader_of, removed_by
 from leeward.registry.layers import Layer, names
 
+# What is in a layer comes from a tenant: ten thousand archives in archives would keep us for hours.
+_LONGEST_S = 30.0
+
 
 def scan(layer: Layer) -> LayerPackages:
     """What a layer says of packages, and what it takes away from those below. Blocks. Raises Unreadable."""
     found: list[Component] = []
     removed: list[str] = []
     files: list[str] = []
+    until = time.monotonic() + _LONGEST_S
     for path, size in names(layer):
         if gone := removed_by(path):
             removed.append(gone)
@@ -24,6 +29,8 @@ def scan(layer: Layer) -> LayerPackages:
         reader = reader_of(path, size)
         if reader is None and not (size and _may_be_go(layer.files, path, size)):
             continue
+        if time.monotonic() > until:
+            break
         with _opened(layer.files, path) as file:
             if file is not None:
                 here = tuple((reader or read_program)(path, file))
