@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from leeward import errors
 from leeward.model import parse
-from leeward.model.app import AppSpec, Health, Instances, ProcessSpec
+from leeward.model.app import AppSpec, Health, Instances, JobSpec, ProcessSpec
 from leeward.model.sizes import SIZES
 from leeward.settings import Settings
 
@@ -108,7 +108,7 @@ def fields(model: type[BaseModel], path: str = "") -> Iterator[str]:
     """Every key that a manifest can have, below which key it stands."""
     for name, field in model.model_fields.items():
         yield f"{path}{name}"
-        inner = ProcessSpec if name == "processes" else field.annotation
+        inner = {"processes": ProcessSpec, "jobs": JobSpec}.get(name, field.annotation)
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from fields(inner, f"{path}{name}.")
 

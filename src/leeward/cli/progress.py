@@ -108,7 +108,8 @@ class Live:
         from rich.text import Text
 
         steps = {step.get("phase"): step for step in self._deploy.get("steps") or ()}
-        rows = [self._row(name, steps.get(name)) for name in STEPS]
+        # More than the usual ones where jobs follow.
+        rows = [self._row(name, steps.get(name)) for name in dict.fromkeys([*STEPS, *map(str, steps)])]
         tail = [
             Text.from_ansi(f"  {safe(line)}", no_wrap=True, overflow="ellipsis", style="dim") for line in self._tail
         ]
