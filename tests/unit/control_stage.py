@@ -56,6 +56,7 @@ class Stage:
     bases: Bases = None  # type: ignore[assignment]
     images: FakeBaseImages = field(default_factory=FakeBaseImages)
     budget: int = 10_500_000
+    keep: int = 10
 
     def again(self) -> "Stage":
         """A new control plane on the same world."""
@@ -80,7 +81,7 @@ class Stage:
             fresh.bases,
         )
         fresh.deploys = Deploys(self.stores, phases, Clock(), lease_s=60)
-        fresh.collector = Collector(self.stores, self.registry, 10, 1_000_000, _nothing, images, self.budget)
+        fresh.collector = Collector(self.stores, self.registry, self.keep, 1_000_000, _nothing, images, self.budget)
         return fresh
 
     async def wish(
