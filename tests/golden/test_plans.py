@@ -27,6 +27,7 @@ ENV: Mapping[str, Mapping[str, str]] = {
     "dockerfile-target": {"NPM_TOKEN": "hunter2-secret"},
     "fastapi": {"PIP_INDEX_URL": "https://user:hunter2-secret@pypi.example.com/simple", "OPENAI_API_KEY": "x"},
     "flask": {"NIXPACKS_PYTHON_VERSION": "3.11"},
+    "turbo": {"NIXPACKS_TURBO_APP_NAME": "site"},
     "vite": {"VITE_API": "https://api.example.com", "NPM_TOKEN": "hunter2-secret"},
 }
 

@@ -108,6 +108,33 @@ async def test_a_planned_image_answers(workshop: Workshop, name: str, path: str,
     assert expected in found.text
 
 
+@pytest.mark.parametrize(
+    ("name", "path", "expected"),
+    [
+        ("yarn-berry", "/", '"hello":"yarn"'),
+        ("bun", "/", '"hello":"bun"'),
+        ("pnpm-workspace", "/", "hello pnpm"),
+        ("npm-workspaces", "/", "hello npm"),
+        ("flask-and-node", "/static/about.html", "<strong>marked</strong>"),
+    ],
+)
+async def test_any_package_manager_workspace_or_pair_of_languages_answers(
+    workshop: Workshop, name: str, path: str, expected: str
+) -> None:
+    shutil.copytree(TREES / name, workshop.tree)
+
+    plan, built = await workshop.build()
+
+    with running(plan, built.id) as url:
+        found = await answer(url + path)
+        health = await answer(url + (plan.health_path or path))
+    assert (found.status_code, health.status_code) == (200, 200)
+    assert expected in found.text
+    # Neither what only the build needed, nor what another package of the workspace is.
+    search = ("find", "/app", "-name", "ms", "-o", "-name", "admin", "-o", "-name", "marked")
+    assert docker("run", "--rm", built.id, *search).split() == []
+
+
 async def test_a_change_of_the_code_makes_one_new_layer_only(workshop: Workshop) -> None:
     shutil.copytree(TREES / "flask", workshop.tree)
     _, first = await workshop.build()

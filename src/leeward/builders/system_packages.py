@@ -62,6 +62,20 @@ NODE: Mapping[str, Needs] = {
     "pg-native": Needs(("libpq5",), ("libpq-dev",)),
     "fluent-ffmpeg": _FFMPEG,
     "gm": Needs(("graphicsmagick",)),
+    "canvas": Needs(
+        ("libcairo2", "libgif7", "libjpeg62-turbo", "libpango-1.0-0", "libpangocairo-1.0-0", "librsvg2-2"),
+        ("libcairo2-dev", "libgif-dev", "libjpeg-dev", "libpango1.0-dev", "librsvg2-dev"),
+    ),
+    # Debian's own: what puppeteer downloads is not among the packages of npm.
+    "puppeteer": Needs(("chromium", "fonts-liberation")),
+    "imagemagick": Needs(("imagemagick",)),
+    "pdf2pic": Needs(("ghostscript", "graphicsmagick")),
+    "pdf-poppler": _POPPLER,
+    "kerberos": Needs(("libkrb5-3",), ("libkrb5-dev",)),
+    "node-expat": Needs((), ("libexpat1-dev",)),
+    "oracledb": Needs(("libaio1",)),
+    "usb": Needs(("libusb-1.0-0",), ("libudev-dev",)),
+    "zeromq": Needs(("libzmq5",)),
 }
 RUBY: Mapping[str, Needs] = {
     "charlock_holmes": Needs((), ("libicu-dev",)),

@@ -85,15 +85,16 @@ class Node:
         project, chosen = node_target.project(context)
         version = choose(NODE, node_versions.demands(context, project), context.remembered)
         manager = node_managers.manager(project)
+        browser = [("chromium", project.key_at("playwright"))] if node_stages.playwright(context, project) else []
         found = system_packages.find(
             system_packages.NODE,
             ((name, project.key_at(name)) for name in sorted(project.all_dependencies)),
-            asked(context),
+            [*asked(context), *browser],
         )
         nx = node_nx.find(context, project)
         site = None if context.start else _site(context, project, nx)
-        command = (nx.command if nx else "") or (site.command if site else "")
-        steps = node_stages.steps(context, project, manager, version.name, found.build, command)
+        usual = (nx.command, nx.evidence) if nx else (site.command, site.evidence) if site and site.command else None
+        steps = node_stages.steps(context, project, manager, version.name, found.build, usual)
         decisions = [
             *chosen,
             version.decision,
@@ -186,6 +187,7 @@ def _as_server(parts: _Parts, started: Start | None) -> Contribution:
     alone = standalone(project.view) if "next" in project.all_dependencies and parts.steps.built else None
     path = ":".join([*([f"{project.at}/node_modules/.bin"] if project.folder else []), "/app/node_modules/.bin"])
     env = {**RUN_ENV, "PATH": f"{path}:$PATH"}
+    env |= node_stages.PLAYWRIGHT_ENV if node_stages.playwright(context, project) else {}
     for package, more in _BROWSERS.items():
         env |= more if package in project.all_dependencies else {}
     before: list[Instruction] = [Packages(parts.packages)] if parts.packages else []
@@ -196,7 +198,10 @@ def _as_server(parts: _Parts, started: Start | None) -> Contribution:
     else:
         needed = node_stages.needed_at_run(project, [command, *context.commands], context)
         kept = (Decision("dev dependencies", "kept", (needed,)),) if needed else ()
-        stages, copies = node_stages.server(project, manager, parts.steps, keep_dev=needed is not None)
+        keep = needed is not None
+        # Nitro's output brings its own modules.
+        complete = ".output" if command == "node .output/server/index.mjs" and not context.commands else ""
+        stages, copies = node_stages.server(project, manager, parts.steps, keep_dev=keep, complete=complete)
     run = Stage("run", f"node{parts.version.name}", (*before, Workdir(project.at), *copies, User("1000:1000")))
     return Contribution(
         Blueprint((*stages, run)),

@@ -23,6 +23,7 @@ class Target:
     """How one app of the repository is built, and what that makes."""
 
     command: str
+    evidence: Evidence
     site: Site | None = None
     start: Start | None = None
 
@@ -83,8 +84,8 @@ def _target(project: Project, app: _App, because: Evidence) -> Target:
     executor = text(build, "executor")
     place = project.view.where(app.path, '"executor"', executor[:80]) if executor else because
     if executor.endswith(("next:build",)):
-        return Target(command, start=Start(f"next start {output} -p $PORT", (place,)))
+        return Target(command, place, start=Start(f"next start {output} -p $PORT", (place,)))
     if (_SERVES.search(executor) and not _SITES.search(executor)) or text(build, "options", "target") == "node":
-        return Target(command, start=Start(f"node {output}/main.js", (place,)))
+        return Target(command, place, start=Start(f"node {output}/main.js", (place,)))
     ending = "/browser" if executor.endswith(":application") else ""
-    return Target(command, site=Site("nx", f"{output}{ending}", place))
+    return Target(command, place, site=Site("nx", f"{output}{ending}", place))

@@ -37,6 +37,8 @@ class Project:
     folder: str = ""
     workspace: Workspace | None = None
     member: Member | None = None
+    shown: str = ""
+    """Comes before the names of its files where somebody reads them."""
 
     def script(self, name: str) -> str:
         """The text of a script, '' when there is none."""
@@ -49,7 +51,8 @@ class Project:
 
     def key_at(self, key: str, what: str = "") -> Evidence:
         """Where a key stands."""
-        return self.view.where(FILE, f'"{key}":', what or key)
+        found = self.view.where(FILE, f'"{key}":', what or key)
+        return Evidence(f"{self.shown}{found.file}", found.line, found.what)
 
     @property
     def at(self) -> str:

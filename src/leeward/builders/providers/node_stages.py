@@ -25,6 +25,8 @@ _INSTALL_ENV = {
     "HUSKY": "0",
     "PUPPETEER_SKIP_DOWNLOAD": "1",
 }
+# The browser lies beside the package, and so goes wherever that goes.
+PLAYWRIGHT_ENV = {"PLAYWRIGHT_BROWSERS_PATH": "0"}
 _INSTALL_SCOPE = ("NODE_", "NPM_", "PNPM_", "YARN_", "BUN_")
 # Everything but the modules, which are a layer of their own; there may be none.
 _OUTPUT = (
@@ -72,7 +74,12 @@ class Steps:
 
 
 def steps(
-    context: Context, project: Project, manager: Manager, version: str, packages: tuple[str, ...], usual: str = ""
+    context: Context,
+    project: Project,
+    manager: Manager,
+    version: str,
+    packages: tuple[str, ...],
+    usual: tuple[str, Evidence] | None = None,
 ) -> Steps:
     """Install and build; `usual` is the command where no script says how it is built."""
     own, said = context.install_command(), context.build_command()
@@ -80,10 +87,11 @@ def steps(
     whole = own is not None or reason is not None
     install = _install(context, project, manager, version, packages, whole)
     secrets = context.secrets("")
-    commands = (said[0],) if said else (usual,) if usual else _builds(project, manager)
+    written = said or usual
+    commands = (written[0],) if written else _builds(project, manager)
     decisions = []
-    if said or project.script("build") or usual:
-        place = said[1] if said else project.script_at("build")
+    if written or project.script("build"):
+        place = written[1] if written else project.script_at("build")
         decisions.append(Decision("build command", " && ".join(commands), (place,)))
     elif commands:
         decisions.append(Decision("build command", " && ".join(commands), (Evidence("packages that it needs"),)))
@@ -117,7 +125,9 @@ def _install(
     made: list[Instruction] = [Packages(packages)] if packages else []
     if manager.setup:
         made.append(Run(manager.setup, network=True, caches=(Cache("npm", "/root/.npm"),)))
-    made += [Workdir("/app"), Env({**_INSTALL_ENV, **manager.env})]
+    browser = playwright(context, project)
+    env = {**_INSTALL_ENV, **manager.env, **(PLAYWRIGHT_ENV if browser else {})}
+    made += [Workdir("/app"), Env(env)]
     fingerprint = context.fingerprint(secrets)
     if manager.fetch and not whole:
         # What the lock file names, apart from the scripts and settings of package.json.
@@ -126,11 +136,18 @@ def _install(
         )
         made += [*key_copies(first), Run(manager.fetch, True, caches=caches, secrets=secrets, fingerprint=fingerprint)]
     made += [Copy((".",), "./")] if whole else key_copies(manager.files)
-    commands = (own[0],) if own else (*manager.install, *_generate(project))
+    commands = (own[0],) if own else (*manager.install, *_generate(project), *browser)
     made.append(
         Run(commands, network=True, verbatim=own is not None, caches=caches, secrets=secrets, fingerprint=fingerprint)
     )
     return Stage("install", f"node{version}-build", tuple(made))
+
+
+def playwright(context: Context, project: Project) -> tuple[str, ...]:
+    """Install Playwright's own browser among the modules, where that is wanted."""
+    if "playwright" not in project.dependencies or not context.option("PLAYWRIGHT_INSTALL", "NODE_PLAYWRIGHT_INSTALL"):
+        return ()
+    return ("npx --no-install playwright install chromium",)
 
 
 def _generate(project: Project) -> tuple[str, ...]:
@@ -163,11 +180,16 @@ def _build(context: Context, project: Project, commands: tuple[str, ...], secret
 
 
 def server(
-    project: Project, manager: Manager, made: Steps, *, keep_dev: bool
+    project: Project, manager: Manager, made: Steps, *, keep_dev: bool, complete: str = ""
 ) -> tuple[tuple[Stage, ...], tuple[Copy, ...]]:
-    """All stages before the image of a server, and what it takes of them: the modules, then the code."""
+    """All stages before the image of a server, and what it takes of them: the modules, then the code; or only the
+    directory `complete`, which holds all that is needed."""
     install, *rest = made.stages
     stages: list[Stage] = [install]
+    if complete and rest:
+        return made.stages, (
+            Copy((f"{project.at}/{complete}",), f"{project.at}/{complete}", stage="build", owned=True),
+        )
     source, from_path, to = install.name, "/app/node_modules", "/app/node_modules"
     prune = project.has_dev_dependencies and not keep_dev
     if project.workspace:

@@ -1,5 +1,7 @@
 """Decide which package of a Node tree is the app."""
 
+from dataclasses import replace
+
 from leeward.builders.providers import node_frameworks, node_servers, node_workspace
 from leeward.builders.providers.node_project import FILE, Project
 from leeward.builders.providers.node_workspace import Member, Workspace
@@ -67,7 +69,8 @@ def _chosen(
     workspace: Workspace, member: Member, because: tuple[Evidence, ...]
 ) -> tuple[Project, tuple[Decision, ...]]:
     others = tuple(each.folder for each in workspace.members if each is not member)
-    return _member(workspace, member), (Decision("package", member.folder, because, others[:12]),)
+    chosen = replace(_member(workspace, member), shown=f"{member.folder}/")
+    return chosen, (Decision("package", member.folder, because, others[:12]),)
 
 
 def _member(workspace: Workspace, member: Member) -> Project:

@@ -1,0 +1,3 @@
+import { parse } from "cookie";
+
+export const parseCookie = (text) => ({ ...parse(text) });
