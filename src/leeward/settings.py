@@ -48,6 +48,9 @@ class Settings(BaseModel):
     build_disk_mib: int = Field(default=10240, ge=256, description="Disk in MiB that one build may write.")
     builds: int = Field(default=2, ge=1, le=16, description="Builds at once.")
     build_pip_index: str = Field(default="", description="Python index for builds; empty: the tool's own default.")
+    wheel_probe: bool = Field(
+        default=True, description="Ask the Python index which Python an app's requirements have wheels for."
+    )
     build_npm_registry: str = Field(default="", description="npm registry for builds; empty: the tool's own default.")
     build_cache_mib: int = Field(default=20480, ge=512, description="Budget in MiB for the build cache.")
     check_bases: bool = Field(

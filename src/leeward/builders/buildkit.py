@@ -22,7 +22,9 @@ from leeward.builders.progress import Progress
 from leeward.builders.recipes import REPOSITORY, flavour_of
 from leeward.builders.sink import Sink
 from leeward.builders.upstream import Upstream
+from leeward.builders.versions import WHEELS
 from leeward.builders.watch import Watch, too_many_processes
+from leeward.builders.wheel_probe import WheelProbe
 from leeward.errors import BuildFailed, LeewardError, Unavailable
 from leeward.model.app import AppSpec, Strategy
 from leeward.model.build import BuildPlan
@@ -48,6 +50,7 @@ class BuildkitBuilder:
         self._swept = False
         self.bases = Bases(settings)
         self._upstream = Upstream(self._docker)
+        self._wheels = WheelProbe(settings)
         self._buildpacks = BuildpacksBuilder(settings, self._docker, self.bases, self._cgroup)
 
     def plan(self, tree: Path, spec: AppSpec, env: Mapping[str, str], versions: Mapping[str, str]) -> BuildPlan:
@@ -55,6 +58,13 @@ class BuildkitBuilder:
         from leeward.builders.plan import plan
 
         return plan(tree, spec, env, versions, tags())
+
+    async def probe(
+        self, tree: Path, spec: AppSpec, env: Mapping[str, str], planned: BuildPlan, say: Say
+    ) -> Mapping[str, str]:
+        """Versions that fit better than the usual ones; empty when there are none, or nobody knows."""
+        found = await self._wheels.find(tree, spec, env, planned, say)
+        return {"python": found, f"python {WHEELS}": "yes"} if found else {}
 
     async def build(self, job: BuildJob, say: Say) -> Built:
         """Build within the bounds; cancelling the task ends the build and all its processes. Raises BuildFailed."""

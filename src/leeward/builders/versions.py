@@ -10,6 +10,11 @@ from leeward.builders.catalogue import Offer, Tool
 from leeward.errors import PlanFailed
 from leeward.model.build import Decision, Diagnostic, Evidence
 
+# The reason when nobody asks for anything.
+USUAL = "usual version"
+# Said of a remembered version that comes from a look at the index: `{"python": "3.11", "python wheels": "yes"}`.
+WHEELS = "wheels"
+
 Accepts = Callable[[Offer], bool]
 
 
@@ -49,7 +54,7 @@ def choose(tool: Tool, demands: Sequence[Demand], remembered: Mapping[str, str])
         if demand.soft and narrowed and narrowed != allowed:
             allowed = narrowed
             because.append(demand.evidence)
-    offer, reason = _preferred(tool, allowed, remembered.get(tool.name))
+    offer, reason = _preferred(tool, allowed, remembered)
     if len(allowed) > 1 or not because:
         because.append(Evidence(reason))
     notes += _ended(tool, offer)
@@ -72,8 +77,10 @@ def _ended(tool: Tool, offer: Offer) -> list[Diagnostic]:
     return [Diagnostic("warning", f"{tool.name}-old", what, fix)]
 
 
-def _preferred(tool: Tool, allowed: Sequence[Offer], remembered: str | None) -> tuple[Offer, str]:
-    for name, reason in ((remembered, "version of the last release"), (tool.usual, "usual version")):
+def _preferred(tool: Tool, allowed: Sequence[Offer], remembered: Mapping[str, str]) -> tuple[Offer, str]:
+    looked = f"{tool.name} {WHEELS}" in remembered
+    known = "newest with wheels for all requirements" if looked else "version of the last release"
+    for name, reason in ((remembered.get(tool.name), known), (tool.usual, USUAL)):
         for offer in allowed:
             if offer.name == name:
                 return offer, reason

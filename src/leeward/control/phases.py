@@ -22,7 +22,7 @@ from leeward.model.runtime import LogLine
 from leeward.model.secret import Secret, Variable, revealed
 from leeward.plan.domains import refused
 from leeward.plan.release import complete, merged_env, overridden
-from leeward.ports import Builder, BuildJob, Registry, Say, Source, Stores, every_app
+from leeward.ports import Builder, BuildJob, Probes, Registry, Say, Source, Stores, every_app
 
 log = logging.getLogger(__name__)
 MANIFESTS = ("leeward.yaml", "leeward.yml")
@@ -130,7 +130,7 @@ class Phases:
 
     async def _plan(self, deploy: Deploy) -> Deploy:
         say = self._say(deploy)
-        spec, plan = await self._planned(deploy)
+        spec, plan = await self._planned(deploy, say)
         for decision in plan.decisions:
             because = f" ({'; '.join(str(evidence) for evidence in decision.because)})" if decision.because else ""
             say(f"plan: {decision.topic}: {decision.chose}{because}")
@@ -177,7 +177,8 @@ class Phases:
             except NotFound as error:
                 raise PlanFailed(f"region: {error.message}", hint=error.hint, code=error.code) from error
 
-    async def _planned(self, deploy: Deploy) -> tuple[AppSpec, BuildPlan]:
+    async def _planned(self, deploy: Deploy, say: Say | None = None) -> tuple[AppSpec, BuildPlan]:
+        """The spec and the plan; with `say`, the world is asked too for what the files do not say."""
         app = await self._stores.apps.get(deploy.app)
         env = revealed(await self._stores.apps.env(deploy.app))
         if deploy.source.kind is SourceKind.IMAGE:
@@ -187,8 +188,12 @@ class Phases:
         root = Path(deploy.carry["tree"])
         spec = _spec(root, deploy.source.path, deploy.app, app.spec)
         # Build caches are kept by name: an app never gets those of another, whatever its manifest calls it.
-        mine = spec.model_copy(update={"name": deploy.app})
-        return spec, self._builder.plan(root, mine, {**spec.env, **env}, app.versions)
+        mine, every = spec.model_copy(update={"name": deploy.app}), {**spec.env, **env}
+        plan = self._builder.plan(root, mine, every, app.versions)
+        if say and isinstance(self._builder, Probes):
+            better = await self._builder.probe(root, mine, every, plan, say)
+            plan = self._builder.plan(root, mine, every, {**app.versions, **better}) if better else plan
+        return spec, plan
 
     # --- build --------------------------------------------------------------------------------------------
 

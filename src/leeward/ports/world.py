@@ -157,6 +157,17 @@ class Contents(Protocol):
         ...
 
 
+@runtime_checkable
+class Probes(Protocol):
+    """A builder that can find out from the world what files alone do not say."""
+
+    async def probe(
+        self, tree: Path, spec: AppSpec, env: Mapping[str, str], planned: BuildPlan, say: Say
+    ) -> Mapping[str, str]:
+        """Versions to plan with instead of the usual ones; empty when there are none. Bounded in time, never raises."""
+        ...
+
+
 # --- registry ---------------------------------------------------------------------------------------------
 
 
