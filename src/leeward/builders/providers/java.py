@@ -62,7 +62,7 @@ class Java:
         reason = _whole_tree(view)
         files = () if reason else tuple(path for path in _COPIED if view.has(path))
         fetch = () if reason else ("mvn -B -ntp dependency:go-offline",)
-        commands, after = (_commands(program), _after(program)) if program else ((), ())
+        commands, after = (_commands(program, _bounds(view, version.name)), _after(program)) if program else ((), ())
         steps = (
             *built.packages(found.build),
             Workdir("/app"),
@@ -143,13 +143,21 @@ def _chosen(context: Context) -> Program | None:
     return java_program.chosen(context, found)
 
 
-def _commands(program: Program) -> tuple[str, ...]:
+def _bounds(view: AppView, java: str) -> str:
+    """The compiler that Debian 12's Maven takes by itself knows no `release`, and would compile for Java 5."""
+    match = re.search(r"<maven\.compiler\.release>\s*(\d{1,2})\s*</", view.read(FILE))
+    if java != "17" or match is None:
+        return ""
+    return f" -Dmaven.compiler.source={match[1]} -Dmaven.compiler.target={match[1]}"
+
+
+def _commands(program: Program, bounds: str) -> tuple[str, ...]:
     only = f" -pl {shlex.quote(program.folder.rstrip('/'))} -am" if program.folder else ""
     if program.kind != "plain":
-        return (f"{_PACKAGE}{only}",)
+        return (f"{_PACKAGE}{bounds}{only}",)
     # In the same run, so that modules of the tree are found.
     copy = "dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/out/lib"
-    return (f"{_PACKAGE}{only} {copy}",)
+    return (f"{_PACKAGE}{bounds}{only} {copy}",)
 
 
 def _after(program: Program) -> tuple[str, ...]:

@@ -100,11 +100,14 @@ def _shell(view: AppView, script: str) -> tuple[str, Evidence]:
 
 
 def _called(view: AppView, script: str) -> dict[str, Evidence]:
+    """The programs that the script names, and those that other scripts of the tree name."""
     found: dict[str, Evidence] = {}
-    for number, line in view.lines(script):
-        text = line.split(" #")[0][:500]
-        for match in _WORD.finditer("" if text.lstrip().startswith("#") else text):
-            found.setdefault(match[1], Evidence(script, number, line.strip()[:60]))
+    others = [path for path in view.paths if path.endswith(".sh") and path != script]
+    for path in (script, *others[:20]):
+        for number, line in view.lines(path):
+            text = line.split(" #")[0][:500]
+            for match in _WORD.finditer("" if text.lstrip().startswith("#") else text):
+                found.setdefault(match[1], Evidence(path, number, line.strip()[:60]))
     return found
 
 

@@ -31,8 +31,11 @@ class Static:
         found = view.first("Staticfile", *(f"{folder}index.html" for folder in _FOLDERS))
         if found:
             return Detection(20, (Evidence(found),))
-        folder = next((name for name in _NAMED if any(path.startswith(f"{name}/") for path in view.paths)), None)
-        return Detection(5, (Evidence(f"{folder}/"),)) if folder else None
+        # Without a page, only a directory that is all there is: others have one beside their code.
+        besides = [path for path in view.paths if not path.startswith(".") and not path.endswith((".md", ".yaml"))]
+        folder = besides[0].partition("/")[0] if besides else ""
+        alone = folder in _NAMED and all(path.startswith(f"{folder}/") for path in besides)
+        return Detection(5, (Evidence(f"{folder}/"),)) if alone else None
 
     def plan(self, context: Context) -> Contribution:
         """Copy the files into nginx's image."""

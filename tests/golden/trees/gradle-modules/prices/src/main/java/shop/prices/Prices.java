@@ -1,0 +1,3 @@
+package shop.prices;
+
+public final class Prices {}

@@ -1,0 +1,5 @@
+package a;
+
+public class App {
+    public static void main(String[] words) {}
+}

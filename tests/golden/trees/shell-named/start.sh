@@ -1,0 +1,1 @@
+exec sh scripts/serve.sh
