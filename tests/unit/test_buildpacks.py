@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tarfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -153,6 +154,7 @@ def test_an_order_has_one_group_in_which_only_the_procfile_may_stay_out() -> Non
         ("build", 52, BuildFailed, "the build could not be carried out"),
         ("export", 62, BuildFailed, "the image could not be written"),
         ("build", 125, Unavailable, "dockerd could not run a phase of the build"),
+        ("build", 1, BuildFailed, "the phase 'build' ended with exit code 1"),
         ("build", 137, BuildFailed, "was ended from outside"),
         ("build", 3, BuildFailed, "the phase 'build' ended with exit code 3"),
     ],
@@ -166,6 +168,10 @@ def test_each_exit_code_of_the_lifecycle_is_a_sentence_with_a_hint(
     assert text in found.message
     assert found.hint
     assert found.message[0].islower() and not found.message.endswith(".")
+
+
+def test_an_engine_that_went_away_is_asked_again() -> None:
+    assert isinstance(failure("build", 1, ["fine", "unexpected EOF"], "", "b"), Unavailable)
 
 
 def test_a_failed_tool_is_named_rather_than_the_lifecycles_last_word() -> None:
@@ -336,15 +342,25 @@ def test_the_last_image_is_remembered_and_forgotten(tmp_path: Path) -> None:
 
 
 def test_what_was_not_used_for_longest_goes_when_the_budget_is_spent(tmp_path: Path) -> None:
+    now = time.time()
     for age, app in enumerate(("new", "old", "mine")):
         kept = mine(tmp_path, app)
         (kept.tools / "file").write_bytes(b"x" * 100_000)
-        os.utime(kept.folder, (1000 - age, 1000 - age))
+        os.utime(kept.folder, (now - age, now - age))
 
     cache.trim(tmp_path, 250_000, mine(tmp_path, "mine").folder)
 
     left = {path.parent.name for path in (tmp_path / "cnb" / "apps").glob("*/*")}
     assert left == {"new", "mine"}
+
+
+def test_what_was_not_used_for_a_month_goes_whatever_the_budget(tmp_path: Path) -> None:
+    kept = mine(tmp_path, "gone")
+    os.utime(kept.folder, (1000, 1000))
+
+    cache.trim(tmp_path, 10**12, mine(tmp_path).folder)
+
+    assert not kept.folder.exists()
 
 
 def test_a_source_is_copied_without_following_a_link_or_taking_a_pipe(tmp_path: Path) -> None:

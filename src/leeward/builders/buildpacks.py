@@ -49,8 +49,9 @@ class BuildpacksBuilder:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._working: set[Path] = set()
         self._label = f"{phases.LABEL}={settings.home}"
+        # Builds that go on here, by the word in the names of their containers.
+        self._tokens: set[str] = set()
         self._parent: str | None = None
-        self._swept = False
 
     async def build(self, job: BuildJob, say: Say) -> Built:
         """Build within the bounds; cancelling the task ends the build and its containers. Raises BuildFailed."""
@@ -81,12 +82,14 @@ class BuildpacksBuilder:
         steps = phases.phases(builder, tools, folders, previous=previous is not None, proxies=proxies)
         masker = Masker(_secret_values(job))
         runner = _Runner(self._docker, self._settings, self._cgroup, bounds, self._label)
+        self._tokens.add(runner.token)
         try:
             for step in steps:
                 say(f"===> {step.name}")
                 await runner.run(step, builder, job, work, masker, say)
         finally:
             await asyncio.shield(runner.clean())
+            self._tokens.discard(runner.token)
         return await self._take(job, builder, kept, previous, work, say)
 
     # --- before -------------------------------------------------------------------------------------------
@@ -194,14 +197,12 @@ class BuildpacksBuilder:
         return Built(id, int(shown.get("Size") or 0), cached=cached)
 
     async def _sweep(self) -> None:
-        """End what a control plane that died has left of its builds."""
-        if self._swept:
-            return
-        self._swept = True
-        listed = (*self._docker, "ps", "--all", "--quiet", f"--filter=label={self._label}")
+        """End what a control plane that died, or one that lost its engine, has left of its builds."""
+        listed = (*self._docker, "ps", "--all", "--format={{.Names}}", f"--filter=label={self._label}")
         code, text = await output(listed)
-        if code == 0 and (ids := text.split()):
-            await output((*self._docker, "rm", "--force", "--volumes", *ids))
+        left = [name for name in text.split() if not any(token in name for token in self._tokens)]
+        if code == 0 and left:
+            await output((*self._docker, "rm", "--force", "--volumes", *left))
         await asyncio.to_thread(cache.sweep, self._settings.run_dir, self._working)
 
 
@@ -211,13 +212,13 @@ class _Runner:
     def __init__(self, docker: Sequence[str], settings: Settings, cgroup: Cgroup, bounds: Bounds, label: str) -> None:
         self._docker, self._settings, self._cgroup = tuple(docker), settings, cgroup
         self._bounds, self._label = bounds, label
-        self._token = secrets.token_hex(4)
+        self.token = secrets.token_hex(4)
         self._left = _MOST
         self._going: list[asyncio.Task[tuple[int, str]]] = []
 
     async def run(self, step: Phase, builder: Builder, job: BuildJob, work: Path, masker: Masker, say: Say) -> None:
         """One phase, to its end. Raises BuildFailed."""
-        name = f"leeward-cnb-{self._token}-{step.name}"
+        name = f"leeward-cnb-{self.token}-{step.name}"
         key, _, home = self._label.partition("=")
         labels = {key: home, "leeward.app.build": job.app}
         words: deque[str] = deque(maxlen=400)
@@ -293,7 +294,7 @@ def looked_for(providers: Sequence[str], own: bool) -> str:
 
 def _secret_values(job: BuildJob) -> Iterator[str]:
     for name, value in job.env.items():
-        if name in job.plan.build_secrets or _SECRET_NAME.search(name):
+        if name in job.secrets or name in job.plan.build_secrets or _SECRET_NAME.search(name):
             yield value
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from leeward.builders.watch import usage
 from leeward.errors import BuildFailed
 
 WORK = "cnb-"
+_FORGOTTEN_S = 30 * 86400.0
 
 
 class AppCache:
@@ -54,8 +56,11 @@ class AppCache:
 
 
 def trim(home: Path, budget: int, keep: Path) -> None:
-    """Remove what was not used for longest, until all of it is within the budget."""
+    """Remove what was not used for a month, then what was not used for longest, until all is within the budget."""
     folders = [path for path in (home / "cnb" / "apps").glob("*/*") if path.is_dir()]
+    for path in [path for path in folders if path != keep and time.time() - path.stat().st_mtime > _FORGOTTEN_S]:
+        shutil.rmtree(path, ignore_errors=True)
+        folders.remove(path)
     sizes = {path: usage(path)[0] for path in folders}
     total = sum(sizes.values())
     for path in sorted(folders, key=lambda path: path.stat().st_mtime):

@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 
+from leeward.builders.command import ENGINE_GONE
 from leeward.builders.failures import explain
 from leeward.errors import BuildFailed, LeewardError, PlanFailed, Unavailable
 
 _LOG = "read the log above: `lee logs APP --build vN`"
-_GONE = 125
-"""The docker client's own failure: nothing ran."""
 
 
 def failure(phase: str, code: int, output: Sequence[str], looked_for: str, builder: str) -> LeewardError:
     """The sentence for a phase that ended with a code other than 0."""
     last = _last(output)
+    if ENGINE_GONE.search("\n".join(output[-3:])):
+        return Unavailable("dockerd went away while it built", hint="the build is tried again; see `lee doctor`")
     match code:
         case 11 | 12:
             return BuildFailed(
@@ -32,7 +33,8 @@ def failure(phase: str, code: int, output: Sequence[str], looked_for: str, build
             message, hint = explain("", output, "")
             plain = message.startswith("the build ")
             return BuildFailed(f"a buildpack failed: {last}" if plain else message, hint=_LOG if plain else hint)
-        case 125 if phase:
+        # The docker client's own: nothing ran.
+        case 125:
             return Unavailable("dockerd could not run a phase of the build: " + last, hint="run `lee doctor`")
         case 137 | 143:
             return BuildFailed(f"the phase '{phase}' was ended from outside", hint="deploy again", code="build-failed")

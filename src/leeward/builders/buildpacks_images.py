@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ BUILD, RUN = "buildpacks-build", "buildpacks"
 NODES = (22, 24)
 REPOSITORY = "leeward-buildpacks"
 USER = 1000
+_FORGOTTEN_S = 30 * 86400.0
 _FILES = Path(__file__).parent / "cnb"
 _METADATA = "io.buildpacks.builder.metadata"
 _HOST_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -112,6 +114,17 @@ class BuilderImages:
                 (work / name).write_text("\n".join(lines) + "\n")
                 command = (*self._docker, "build", "--quiet", f"--file={work / name}", f"--tag={image}", *more)
                 await must((*command, str(folder)), message, env={"DOCKER_BUILDKIT": "1"})
+        await self._forget()
+
+    async def _forget(self) -> None:
+        """Take away the names of builders that other releases of Leeward made, once they are a month old."""
+        shown = (*self._docker, "images", f"{REPOSITORY}/*", "--format={{.Repository}}:{{.Tag}} {{.CreatedAt}}")
+        code, text = await output(shown)
+        month_ago = time.strftime("%Y-%m-%d", time.gmtime(time.time() - _FORGOTTEN_S))
+        pairs = [line.split(" ") for line in text.splitlines() if " " in line]
+        old = [name for name, day, *_ in pairs if day < month_ago and not name.endswith(f":{tag()}")]
+        if code == 0 and old:
+            await output((*self._docker, "rmi", *old))
 
     @contextlib.contextmanager
     def _work(self) -> Iterator[Path]:
