@@ -5,6 +5,7 @@ from typing import Protocol
 import pytest
 
 from leeward.errors import FetchFailed, PushFailed, RolloutFailed
+from leeward.model.image import BaseMark
 from leeward.ports import Registry
 
 
@@ -138,6 +139,39 @@ class RegistryContract:
 
         assert world.local(name)
         assert not world.local(reference)
+
+    async def test_an_image_is_described_by_its_layers(self, world: World) -> None:
+        reference = await world.registry.push(world.image(), "shop", "v1")
+
+        facts = await world.registry.describe(reference)
+
+        assert facts.reference == reference
+        assert facts.layers and all(layer.startswith("sha256:") for layer in facts.layers)
+        assert facts.base is None
+        assert set(await world.registry.contents(reference)) == set(facts.layers)
+        assert await world.registry.contents(reference, frozenset(facts.layers)) == {}
+
+    async def test_an_image_that_nobody_has_is_not_described(self, world: World) -> None:
+        with pytest.raises(RolloutFailed, match="could not be pulled"):
+            await world.registry.describe(f"{world.address}/shop@sha256:{'1' * 64}")
+
+    async def test_what_is_held_is_weighed_and_no_longer_held_when_it_is_collected(self, world: World) -> None:
+        one = await world.registry.push(world.image(), "shop", "v1")
+        two = await world.registry.push(world.image(), "cafe", "v1")
+
+        held = {image.reference: image for image in await world.registry.held()}
+
+        assert {reference: held[reference].app for reference in (one, two)} == {one: "shop", two: "cafe"}
+        assert sum(size for _, size in held[one].parts) > 0
+        world.age()
+        await world.registry.collect({"cafe": frozenset({two})})
+        assert [image.reference for image in await world.registry.held()] == [two]
+
+    async def test_nothing_is_put_on_a_base_that_is_not_there(self, world: World) -> None:
+        reference = await world.registry.push(world.image(), "shop", "v1")
+
+        with pytest.raises(PushFailed, match="'leeward-base/none:x' is not on this machine"):
+            await world.registry.rebase(reference, "shop", "v2", "leeward-base/none:x", BaseMark("none"))
 
     async def test_an_image_that_was_collected_can_be_pushed_again(self, world: World) -> None:
         image = world.image()
