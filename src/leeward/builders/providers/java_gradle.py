@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from leeward.builders import system_packages
 from leeward.builders.blueprint import Blueprint, Cache, Copy, Env, Instruction, Run, Stage, Workdir
@@ -41,6 +42,7 @@ _LEAST = re.compile(
     re.A,
 )
 _URL = re.compile(r"(https?|file)://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]{1,400}|[A-Za-z0-9._/-]{1,200}")
+_LINE, _MOST = 4000, 50
 _IGNORE = (*built.IGNORE, "**/build/classes", "**/build/libs", ".gradle", "Dockerfile", ".dockerignore")
 # The newest Java that a Gradle runs on, from its compatibility matrix.
 _RUNS_ON = (((9, 1), 25), ((8, 10), 23), ((8, 8), 22), ((8, 5), 21), ((7, 6), 19), ((7, 5), 18), ((7, 3), 17))
@@ -78,8 +80,8 @@ def plan(context: Context) -> Contribution:
     program = None if own else java_program.chosen(context, [p for f in _projects(view) if (p := _program(view, f))])
     if program is None and not own:
         raise PlanFailed(
-            "Gradle makes no program here: looked for org.springframework.boot, io.quarkus, a main class and the "
-            "plugin 'application'",
+            "the build of Gradle makes no program: looked for org.springframework.boot, io.quarkus, a main class and "
+            "the plugin 'application'",
             hint="add the plugin 'application' with a mainClass, or write a Dockerfile",
             code="no-start-command",
         )
@@ -212,11 +214,11 @@ def _projects(view: AppView) -> tuple[str, ...]:
             text = line.strip()
             of_builds = text.startswith("includeBuild")
             inside = (text.startswith("include") and not of_builds) or (inside and text[:1] in "'\"")
-            for match in _INCLUDE.finditer(text) if inside else ():
+            for match in islice(_INCLUDE.finditer(text[:_LINE]), _MOST) if inside else ():
                 folder = match[1].strip(":").replace(":", "/")
                 if SAFE_PATH.fullmatch(folder) and ".." not in folder and view.first(*_manifests_in(f"{folder}/")):
                     found.append(f"{folder}/")
-    return tuple(dict.fromkeys(found))[:50]
+    return tuple(dict.fromkeys(found))[:_MOST]
 
 
 def _manifests_in(folder: str) -> tuple[str, ...]:
