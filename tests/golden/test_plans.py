@@ -28,6 +28,8 @@ ENV: Mapping[str, Mapping[str, str]] = {
     "fastapi": {"PIP_INDEX_URL": "https://user:hunter2-secret@pypi.example.com/simple", "OPENAI_API_KEY": "x"},
     "flask": {"NIXPACKS_PYTHON_VERSION": "3.11"},
     "turbo": {"NIXPACKS_TURBO_APP_NAME": "site"},
+    "nixpacks-config-file": {"NIXPACKS_CONFIG_FILE": "ci/nixpacks.toml", "NIXPACKS_NO_CACHE": "1"},
+    "railpack-python": {"API_KEY": "hunter2-secret", "OTHER": "x", "RAILPACK_DEPLOY_APT_PACKAGES": "curl"},
     "vite": {"VITE_API": "https://api.example.com", "NPM_TOKEN": "hunter2-secret"},
 }
 

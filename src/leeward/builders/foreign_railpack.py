@@ -105,6 +105,9 @@ class _Reader:
             add_directories(self._found, self._found.paths, text(item, "path"), place)
             return []
         name, target = text(item, "name"), text(item, "path") or text(item, "dest")
+        if target.startswith("/") and not target.startswith("/app/") and foreign_phases.directory(target):
+            what = f"steps.{step[:40]}.commands: '{target[:60]}' is outside of /app, and stays in the build"
+            self._found.note(place, what, "keep what the app needs below /app", level="info")
         if name in assets and foreign_phases.directory(target):
             return [(_written(assets[name], target, text(item, "mode")), place)]
         if text(item, "src") and not text(item, "image"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from leeward.builders.procfile import Procfile
 from leeward.builders.providers.provider import Context, Contribution, Start, bounded
 from leeward.errors import Invalid, PlanFailed, Problem
-from leeward.model.app import AppSpec
+from leeward.model.app import AppSpec, When
 from leeward.model.build import Decision, Diagnostic, Evidence
 
 
@@ -68,10 +68,24 @@ def processes(
         decisions.append(Decision("start command", shown, image.evidence if image else ()))
     decisions += [Decision(f"process {name}", worker.command, worker.evidence) for name, worker in workers.items()]
     release = listed.release or (part.release if part else None)
+    jobs = _jobs(spec, said)
+    decisions += jobs
+    if release and any(job.when is When.BEFORE_DEPLOY for job in spec.jobs.values()):
+        # Who lists jobs says all of them.
+        decisions.append(Decision("release command", "none", jobs[0].because, (release.command,)))
+        release = None
     if release:
         decisions.append(Decision("release command", release.command, release.evidence))
     first = web.command if web else image.command if image else next((w.command for w in workers.values()), None)
     return Processes(first, commands, release.command if release else None, tuple(decisions), notes)
+
+
+def _jobs(spec: AppSpec, said: Mapping[str, Evidence]) -> list[Decision]:
+    found = []
+    for name, job in spec.jobs.items():
+        place = said.get(f"jobs.{name}", Evidence("leeward.yaml", 0, f"jobs.{name}"))
+        found.append(Decision(f"job {name}", job.command, (Evidence(place.file, place.line, job.when.value),)))
+    return found
 
 
 def _workers(spec: AppSpec, said: Mapping[str, Evidence], listed: Procfile) -> dict[str, Start]:
