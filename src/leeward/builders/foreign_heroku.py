@@ -32,7 +32,7 @@ _SIZES: Mapping[str, str] = {
     "performance-xl": "xl",
     "performance-2xl": "xl",
 }
-_BUILDPACK = re.compile(r"(?:heroku-buildpack-|(?:^|[/:])heroku[/-](?!heroku-)|paketo-buildpacks/)(\w+)")
+_BUILDPACK = re.compile(r"(?:heroku-buildpack-|(?:^|[/:])heroku[/-](?!heroku-|buildpack-)|paketo-buildpacks/)(\w+)")
 _LANGUAGES: Mapping[str, str] = {
     "nodejs": "node",
     "python": "python",
