@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from leeward.builders.blueprint import Cache, Copy, Instruction, Run
+from leeward.builders.blueprint import Cache, Copy, Env, Instruction, Run
 from leeward.builders.loose import mapping, text, texts
 from leeward.builders.providers import python_dependencies as reqs
 from leeward.builders.providers import python_locks
@@ -214,13 +214,18 @@ def key_copies(files: Sequence[str]) -> tuple[Copy, ...]:
 
 def steps(context: Context, chosen: Manager, version: str, extra: Sequence[str]) -> tuple[Instruction, ...]:
     """The install steps of the build stage; `extra` are packages that we add."""
-    make = f"uv venv --python /usr/bin/python{version} /opt/venv"
+    own, beside = context.install_command(), context.foreign.install
+    # The user's own commands call `pip` and `python`, and mean the app's; ours need neither.
+    brought = own is not None or bool(beside.before or beside.after)
+    interpreter = f"/usr/bin/python{version}"
+    make = f"{interpreter} -m venv /opt/venv" if brought else f"uv venv --python {interpreter} /opt/venv"
+    path = (Env({"PATH": "/opt/venv/bin:$PATH"}),) if brought else ()
     secrets = context.secrets("PYTHON", "PIP", "PIPX", "UV_", "PDM", "POETRY")
     fingerprint = context.fingerprint(secrets)
     more = (f"uv pip install {' '.join(extra)}",) if extra else ()
-    own = context.install_command()
     if own:
         return (
+            *path,
             Run((make,)),
             Copy((".",), "./"),
             Run((own[0],), network=True, verbatim=True, caches=(CACHE,), secrets=secrets, fingerprint=fingerprint),
@@ -230,8 +235,8 @@ def steps(context: Context, chosen: Manager, version: str, extra: Sequence[str])
     whole = chosen.dependencies.whole_tree
     copies = (Copy((".",), "./"),) if whole else key_copies(chosen.dependencies.files)
     if len(commands) == 1:
-        return (Run(commands),)
-    return (*copies, Run(commands, network=True, caches=(CACHE,), secrets=secrets, fingerprint=fingerprint))
+        return (*path, Run(commands))
+    return (*path, *copies, Run(commands, network=True, caches=(CACHE,), secrets=secrets, fingerprint=fingerprint))
 
 
 def _with_index(command: str, secrets: Sequence[str]) -> str:
