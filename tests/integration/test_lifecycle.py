@@ -5,8 +5,9 @@ import contextlib
 import json
 import secrets
 import shutil
+import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -21,11 +22,13 @@ from leeward.builders.buildpacks_lifecycle import MACHINE_CACHE as LIFECYCLES
 from leeward.builders.buildpacks_lifecycle import VERSION
 from leeward.builders.buildpacks_phases import LABEL
 from leeward.builders.recipes import RECIPES
-from leeward.errors import BuildFailed, PlanFailed
+from leeward.errors import BuildFailed, PlanFailed, Unavailable
 from leeward.model import parse
 from leeward.model.build import BuildPlan
 from leeward.plan.command import arguments
 from leeward.ports import BuildJob, Built
+from leeward.registry import embedded
+from leeward.registry.oci import OciRegistry, argv, prepare
 from leeward.settings import Settings
 
 HOLD_S = 30
@@ -174,10 +177,58 @@ class TestBuildpacks(BuilderContract):
             yield made
 
 
+SERVE = "import http.server, os\n\nimport colorama\n\n\nclass Answer(http.server.BaseHTTPRequestHandler):\n"
+SERVE += "    def do_GET(self):\n        self.send_response(200)\n        self.end_headers()\n"
+SERVE += "        self.wfile.write(f'hello {colorama.__version__}'.encode())\n\n\n"
+SERVE += "http.server.HTTPServer(('', int(os.environ['PORT'])), Answer).serve_forever()\n"
+POETRY = {
+    "pyproject.toml": '[tool.poetry]\nname = "x"\nversion = "0"\n[tool.poetry.dependencies]\npython = ">=3.11"\n'
+    'colorama = "^0.4"\n',
+    "poetry.lock": '[[package]]\nname = "colorama"\nversion = "0.4.5"\noptional = false\ngroups = ["main"]\n'
+    'files = []\n\n[metadata]\nlock-version = "2.1"\npython-versions = ">=3.11"\ncontent-hash = "x"\n',
+    "main.py": SERVE,
+    "Procfile": "web: python main.py\n",
+}
+PNPM_LOCK = (
+    """lockfileVersion: '9.0'
+importers:
+  .:
+    dependencies:
+      ms:
+        specifier: 2.1.3
+        version: 2.1.3
+packages:
+  ms@2.1.3:
+    resolution: {integrity: sha512-%s}
+snapshots:
+  ms@2.1.3: {}
+"""
+    % "6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA=="
+)
+PNPM = {
+    "package.json": NODE["package.json"].replace('"private"', '"packageManager": "pnpm@9.15.0", "private"'),
+    "pnpm-lock.yaml": PNPM_LOCK,
+    "server.js": NODE["server.js"],
+}
+SITE = {
+    "package.json": '{"private": true, "scripts": {"build": "vite build"}, "devDependencies": {"vite": "5.4.0"}}',
+    "index.html": '<h1>a site</h1><script type="module" src="/main.js"></script>',
+    "main.js": 'document.title = "ready"\n',
+}
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
-    [(FLASK, "hello"), (NODE, "hello 60000"), (GO, "hello from go"), (STATIC, "hello, files")],
-    ids=["python", "node", "go", "static"],
+    [
+        (FLASK, "hello"),
+        (NODE, "hello 60000"),
+        (GO, "hello from go"),
+        (STATIC, "hello, files"),
+        (POETRY, "hello 0.4.5"),
+        (PNPM, "hello 60000"),
+        (SITE, "a site"),
+    ],
+    ids=["python", "node", "go", "static", "poetry", "pnpm", "vite"],
 )
 async def test_an_app_answers_by_the_plans_command_and_by_the_images_own(
     here: Shop, files: Mapping[str, str], expected: str
@@ -270,6 +321,57 @@ async def test_a_previous_image_that_is_gone_is_done_without(here: Shop) -> None
     second = await here.build()
 
     assert second.id == first.id
+
+
+async def test_a_change_of_the_code_sends_one_small_layer_to_the_registry(tmp_path: Path) -> None:
+    if shutil.which("docker-registry") is None:
+        pytest.skip("needs docker-registry (apt-get install docker-registry)")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with shop(tmp_path, registry=address) as made:
+        prepare(made.settings)
+        nothing = asyncio.subprocess.DEVNULL
+        server = await asyncio.create_subprocess_exec(*argv(made.settings), stdout=nothing, stderr=nothing)
+        try:
+            registry = OciRegistry(made.settings)
+            made.put(FLASK)
+            first = await made.build()
+            await eventually(lambda: registry.push(first.id, made.app, "v1"))
+            before = sizes(made.settings)
+            made.put({"app.py": FLASK["app.py"].replace('"hello"', '"changed"')})
+
+            second = await made.build()
+            reference = await registry.push(second.id, made.app, "v2")
+
+            sent = {name: size for name, size in sizes(made.settings).items() if name not in before}
+            # The app, the layers above it that are as they were, a configuration and a manifest.
+            assert len(sent) <= 3
+            assert sum(sent.values()) < 100_000
+            with running(reference) as url:
+                assert await answer(url) == "changed"
+        finally:
+            server.terminate()
+            await server.wait()
+            for name in docker("images", "--format={{.Repository}}:{{.Tag}}", f"{address}/*").split():
+                docker("rmi", "--force", name)
+
+
+async def eventually(work: Callable[[], Awaitable[str]]) -> str:
+    """What does not answer yet is asked again."""
+    until = time.monotonic() + HOLD_S
+    while True:
+        try:
+            return await work()
+        except Unavailable:
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(0.1)
+
+
+def sizes(settings: Settings) -> dict[str, int]:
+    blobs = embedded.data(settings) / "blobs" / "sha256"
+    return {path.parent.name: path.stat().st_size for path in blobs.glob("*/*/data")}
 
 
 HOSTILE = r"""
