@@ -3,7 +3,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 WITH_DOCKER := $(RUN)/python scripts/with-docker
 
-.PHONY: help bootstrap system up down purge status check unit golden integration e2e test bench vendor screenshots
+.PHONY: help bootstrap system up down purge status check unit golden integration e2e test bench vendor screenshots cluster-up cluster-test cluster-down
 .NOTPARALLEL:
 
 help:
@@ -15,6 +15,9 @@ help:
 	@echo 'make unit         tests that need nothing installed'
 	@echo 'make integration  tests against real Docker, nginx, git, registry'
 	@echo 'make e2e          tests against a whole platform'
+	@echo 'make cluster-up   start a real Kubernetes of two nodes (root); prints its kubeconfig'
+	@echo 'make cluster-test tests on it: the engine, releases under load, what breaks'
+	@echo 'make cluster-down remove it without a trace'
 	@echo 'make golden       rewrite the golden files'
 	@echo 'make bench        measure'
 	@echo 'make vendor       fetch the dashboard'"'"'s third-party files, as vendor.toml names them'
@@ -56,6 +59,16 @@ e2e: system
 
 test: check unit system
 	$(WITH_DOCKER) $(RUN)/pytest -q tests/contracts tests/integration tests/e2e
+
+cluster-up: system
+	@$(RUN)/python -m tests.cluster up
+
+# Removes the cluster afterwards, unless it ran before.
+cluster-test: system
+	LEEWARD_CLUSTER=must $(RUN)/pytest -q tests/cluster
+
+cluster-down:
+	@test ! -x $(RUN)/python || $(RUN)/python -m tests.cluster down
 
 golden: bootstrap
 	GOLDEN=write $(RUN)/pytest -q tests/golden tests/unit/test_units.py

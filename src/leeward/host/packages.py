@@ -78,6 +78,10 @@ TESTS = (
     Package("openssl", "tests of certificates"),
     Package("postgresql", "tests of the store on a database server", optional=True),
     Package("wrk", "benchmarks", optional=True),
+    Package("containernetworking-plugins", "tests on a cluster", optional=True),
+    Package("conntrack", "tests on a cluster", optional=True),
+    Package("ipset", "tests on a cluster", optional=True),
+    Package("socat", "tests on a cluster", optional=True),
 )
 # Any of these means: the user brought an engine of their own, which is never replaced.
 FOREIGN_ENGINES = frozenset({"docker-ce", "docker-ce-cli", "moby-engine", "docker-engine", "podman-docker"})

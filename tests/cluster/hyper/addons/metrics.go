@@ -280,4 +280,3 @@ func missing(w http.ResponseWriter, kind, name string) {
 		Message: fmt.Sprintf("%s.metrics.k8s.io \"%s\" not found", kind, name),
 	})
 }
-
