@@ -54,6 +54,14 @@ PYTHON: Mapping[str, Needs] = {
     "gitpython": Needs(("git",)),
     "pygraphviz": Needs(("graphviz",), ("libgraphviz-dev",)),
     "graphviz": Needs(("graphviz",)),
+    "camelot-py": Needs(("ghostscript",)),
+    "librosa": Needs(("libsndfile1",)),
+    "psycopg2cffi": Needs(("libpq5",), ("libpq-dev",)),
+    "pyaudio": Needs(("libportaudio2",), ("portaudio19-dev",)),
+    "pyzbar": Needs(("libzbar0",)),
+    "selenium": Needs(("chromium", "chromium-driver")),
+    "soundfile": Needs(("libsndfile1",)),
+    "yt-dlp": _FFMPEG,
     "xmlsec": Needs(("libxmlsec1-openssl",), ("libxmlsec1-dev", "pkg-config")),
 }
 NODE: Mapping[str, Needs] = {

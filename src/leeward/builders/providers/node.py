@@ -210,7 +210,7 @@ def _as_server(parts: _Parts, started: Start | None) -> Contribution:
         start,
         _migrations(project, command),
         decisions=(*shared.decisions, *kept),
-        diagnostics=shared.diagnostics,
+        diagnostics=(*shared.diagnostics, *node_servers.fixed_port(project, command)),
         secrets=shared.secrets,
         key_files=shared.key_files,
         ignore=IGNORE,

@@ -6,7 +6,7 @@ from leeward.builders.loose import text
 from leeward.builders.providers.node_config import config, standalone
 from leeward.builders.providers.node_project import Project
 from leeward.builders.providers.provider import Start
-from leeward.model.build import Evidence
+from leeward.model.build import Diagnostic, Evidence
 
 _RUN = re.compile(r"(?:npm|pnpm|yarn|bun)(?: run)? ([A-Za-z0-9:_-]+)")
 # Scripts that serve a developer, or the files of a site: never the way to serve what was built.
@@ -20,6 +20,7 @@ DEV = re.compile(
 _RUNNERS = re.compile(
     r"^(?:npx )?(?:turbo|nx|lerna|moon|pnpm (?:-r|--filter|-F)|yarn workspaces?|npm (?:-w|--workspace))"
 )
+_LISTEN = re.compile(r"\.listen\(\s*(?:\{\s*port\s*:\s*)?(\d{2,5})\b")
 _PRODUCTION = ("start:prod", "start:production", "serve:prod", "prod", "production")
 # What makes a server of a project, by the package that brings it.
 _FRAMEWORKS = (
@@ -38,6 +39,21 @@ _ENTRIES = tuple(
     for ending in ("js", "mjs", "cjs", "ts")
     for stem in ("index", "server", "app", "main")
 )
+
+
+def fixed_port(project: Project, command: str) -> tuple[Diagnostic, ...]:
+    """A file that listens on a port of its own gets no requests."""
+    for word in command.split():
+        path = word.removeprefix("./")
+        if not re.fullmatch(r"[A-Za-z0-9_./-]+\.[cm]?[jt]s", path) or not project.view.has(path):
+            continue
+        for number, line in project.view.lines(path):
+            if match := _LISTEN.search(line[:500]):
+                if match[1] != "8080" and "PORT" not in project.view.read(path):
+                    what = f"{path}:{number} listens on {match[1]}, and requests go to the port in the variable PORT"
+                    return (Diagnostic("warning", "port", what, "listen on process.env.PORT"),)
+                break
+    return ()
 
 
 def is_runner(script: str) -> bool:

@@ -116,8 +116,8 @@ def _yaml(view: AppView, path: str) -> object:
 
 
 def _members(view: AppView, patterns: tuple[str, ...]) -> Iterator[Member]:
-    wanted = [_pattern(each) for each in patterns[:50] if not each.startswith("!") and len(each) < 200]
-    unwanted = [_pattern(each[1:]) for each in patterns[:50] if each.startswith("!") and len(each) < 200]
+    wanted = [pattern(each) for each in patterns[:50] if not each.startswith("!") and len(each) < 200]
+    unwanted = [pattern(each[1:]) for each in patterns[:50] if each.startswith("!") and len(each) < 200]
     count = 0
     for folder in view.directories(_DEPTH):
         path = f"{folder}/{FILE}"
@@ -129,7 +129,7 @@ def _members(view: AppView, patterns: tuple[str, ...]) -> Iterator[Member]:
             yield Member(folder, text(manifest, "name"), manifest)
 
 
-def _pattern(glob: str) -> re.Pattern[str]:
+def pattern(glob: str) -> re.Pattern[str]:
     """A workspace's pattern as a regular expression without alternatives that overlap."""
     parts = [part for part in glob.strip("/").removeprefix("./").split("/") if part not in ("", ".")]
     words = []

@@ -2,20 +2,23 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from leeward.builders import system_packages
 from leeward.builders.blueprint import Blueprint, Copy, Env, Instruction, Packages, Run, Stage, User, Workdir
 from leeward.builders.catalogue import PYTHON
 from leeward.builders.providers import python_install, python_start, python_versions
 from leeward.builders.providers.provider import Context, Contribution, Detection
-from leeward.builders.providers.python_dependencies import REQUIREMENTS, Dependencies
+from leeward.builders.providers.python_dependencies import REQUIREMENTS, Dependencies, Dependency
 from leeward.builders.providers.python_found import Found
 from leeward.builders.providers.python_install import Manager
+from leeward.builders.providers.python_older import CONDA
 from leeward.builders.tree import AppView
-from leeward.builders.versions import choose
+from leeward.builders.versions import Demand, choose, pinned
 from leeward.model.build import Decision, Diagnostic, Evidence
 
-_MANIFESTS = ("requirements.txt", "pyproject.toml", "Pipfile", *REQUIREMENTS[1:])
+_MANIFESTS = ("requirements.txt", "pyproject.toml", "Pipfile", *REQUIREMENTS[1:], "setup.py", "setup.cfg", *CONDA)
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock")
 _SCRIPTS = ("main.py", "app.py", "server.py", "start.py", "bot.py", "api.py", "hello.py")
 # uv and its interpreter must give the same bytes for the same lock file, everywhere.
@@ -53,6 +56,9 @@ _IGNORE = (
     ".pytest_cache",
     ".mypy_cache",
 )
+# Beside the package, and so wherever that goes.
+_BROWSER_ENV = {"PLAYWRIGHT_BROWSERS_PATH": "0"}
+_WITH_SERVER = {"uvicorn": ("python-fasthtml", "chainlit", "nicegui")}
 _PROVIDES = {"uvicorn": ("fastapi", "litestar"), "gunicorn": (), "streamlit": ()}
 
 
@@ -78,26 +84,31 @@ class Python:
         view = context.view
         project = view.toml("pyproject.toml")
         chosen = python_install.wanted(context, project)
-        demands = python_versions.demands(context, project, chosen.dependencies, chosen.requirements)
+        demands = _demands(context, project, chosen)
         version = choose(PYTHON, demands, context.remembered)
         found = python_start.find(view, chosen.dependencies, project)
         start = context.start or found.start
         extra, notes = _added(start.command if start else "", context.start is None, found, chosen, view)
+        browser = _browser(context, chosen)
         packages = system_packages.find(
             system_packages.PYTHON,
             ((item.name, item.evidence) for item in chosen.dependencies.items if not item.held),
-            asked(context),
+            [*asked(context), *([("chromium", browser.evidence)] if browser else [])],
         )
         secrets = context.secrets("PYTHON", "PIP", "PIPX", "UV_", "PDM", "POETRY")
         install = python_install.steps(context, chosen, version.name, extra)
+        if browser:
+            install += (Env(_BROWSER_ENV), Run(("/opt/venv/bin/playwright install chromium",), network=True))
         after = _after_copy(context, found)
         build = Stage(
             "build",
             f"python{version.name}-build",
             (*_packages(packages.build), Env(_INSTALL_ENV), Workdir("/app"), *install),
         )
-        own = python_install.own_package(view, project, chosen, version.name)
-        run_env = {**_RUN_ENV, **found.env, **({"PYTHONPATH": _python_path(found)} if found.python_path else {})}
+        own = python_install.own_packages(view, project, chosen, version.name)
+        here = f"/app/{chosen.member.folder}" if chosen.member else "/app"
+        paths = {"PYTHONPATH": f"{here}/{found.python_path}:{here}"} if found.python_path else {}
+        run_env = {**_RUN_ENV, **found.env, **paths, **(_BROWSER_ENV if browser else {})}
         run = Stage(
             "run",
             f"python{version.name}",
@@ -106,7 +117,7 @@ class Python:
                 Env(run_env),
                 Copy(("/opt/venv",), "/opt/venv", stage="build"),
                 *own,
-                Workdir("/app"),
+                Workdir(here),
                 Copy((".",), "/app", owned=True),
                 User("1000:1000"),
                 *after,
@@ -127,11 +138,12 @@ class Python:
             found.release,
             found.health if context.start is None or found.start is None or _same_app(context, found) else None,
             tuple(decisions),
-            (*version.diagnostics, *chosen.notes, *found.notes, *notes),
+            (*version.diagnostics, *chosen.notes, *found.notes, *notes, *_no_browser(chosen, browser)),
             tuple(sorted({*secrets, *(name for step in after if isinstance(step, Run) for name in step.secrets)})),
             () if chosen.dependencies.whole_tree else chosen.dependencies.files,
             _IGNORE,
             found.writable,
+            context=chosen.workspace.root.name if chosen.member and chosen.workspace else None,
         )
 
     def start_help(self) -> str:
@@ -168,7 +180,7 @@ def _added(
 
 
 def _has_server(server: str, dependencies: Dependencies, view: AppView) -> bool:
-    if dependencies.find(server) or f'name = "{server}"' in view.read("uv.lock"):
+    if dependencies.find(server, *_WITH_SERVER.get(server, ())) or f'name = "{server}"' in view.read("uv.lock"):
         return True
     brings = _PROVIDES.get(server, ())
     return any(item.name in brings and item.extras & {"standard", "all"} for item in dependencies.items)
@@ -184,8 +196,36 @@ def _after_copy(context: Context, found: Found) -> tuple[Instruction, ...]:
     return (Run(commands, verbatim=said is not None, secrets=secrets, fingerprint=context.fingerprint(secrets)),)
 
 
-def _python_path(found: Found) -> str:
-    return f"/app/{found.python_path}:/app"
+def _demands(context: Context, project: Mapping[str, Any], chosen: Manager) -> list[Demand]:
+    """What the files say of the version; those at the root of a workspace too, and what conda's file says."""
+    found = python_versions.demands(context, project, chosen.dependencies, chosen.requirements)
+    if chosen.member and chosen.workspace:
+        above = replace(context, view=chosen.workspace.root)
+        asked_for = len(context.version_demands(PYTHON, 2))
+        root = python_versions.demands(above, chosen.workspace.project, Dependencies((), ()), None)[asked_for:]
+        # What is pinned at the root says more than a range of one of its packages.
+        both = [*found[asked_for:], *root]
+        pins = [demand for demand in both if demand.pin]
+        found = [*found[:asked_for], *pins, *(demand for demand in both if not demand.pin)]
+    if chosen.python and (accepts := pinned(chosen.python, 2)):
+        place = Evidence(chosen.evidence[0].file, 0, f"python {chosen.python}"[:40])
+        found.append(Demand(chosen.python, accepts, place, soft=True))
+    return found
+
+
+def _no_browser(chosen: Manager, browser: Dependency | None) -> tuple[Diagnostic, ...]:
+    if browser or not chosen.dependencies.find("playwright"):
+        return ()
+    what = "playwright brings no browser by itself"
+    fix = "set PLAN_PLAYWRIGHT_INSTALL=1 to install its Chromium, or PLAN_APT_PKGS=chromium to use Debian's"
+    return (Diagnostic("warning", "browser", what, fix),)
+
+
+def _browser(context: Context, chosen: Manager) -> Dependency | None:
+    """Playwright, where its browser is to be installed."""
+    found = chosen.dependencies.find("playwright")
+    wanted = found and context.option("PLAYWRIGHT_INSTALL", "PYTHON_PLAYWRIGHT_INSTALL")
+    return found if wanted else None
 
 
 def _same_app(context: Context, found: Found) -> bool:

@@ -9,10 +9,11 @@ from pathlib import PurePosixPath
 from leeward.builders.blueprint import Cache, Copy, Env, Instruction, Run
 from leeward.builders.loose import mapping, text, texts
 from leeward.builders.providers import python_dependencies as reqs
-from leeward.builders.providers import python_locks
+from leeward.builders.providers import python_locks, python_older, python_workspace
 from leeward.builders.providers.provider import Context
-from leeward.builders.providers.python_dependencies import SAFE_PATH, Dependencies, Dependency
+from leeward.builders.providers.python_dependencies import Dependencies, Dependency
 from leeward.builders.providers.python_locks import Held
+from leeward.builders.providers.python_workspace import Member, Workspace
 from leeward.builders.providers.static_site import write
 from leeward.builders.tree import AppView
 from leeward.errors import PlanFailed
@@ -36,6 +37,10 @@ class Manager:
     alternatives: tuple[str, ...] = ()
     notes: tuple[Diagnostic, ...] = ()
     requirements: str | None = None
+    python: str = ""
+    """The version that the declaration names itself."""
+    workspace: Workspace | None = None
+    member: Member | None = None
 
     @property
     def decision(self) -> Decision:
@@ -43,8 +48,10 @@ class Manager:
         return Decision("package manager", self.name, self.evidence, self.alternatives)
 
 
-def manager(view: AppView, project: Mapping[str, object]) -> Manager:
-    """Choose how to install; exact lock files before looser lists."""
+def manager(view: AppView, project: Mapping[str, object], root: AppView | None = None) -> Manager:
+    """Choose how to install; exact lock files before looser lists. `root` is the whole source."""
+    if found := python_workspace.around(root, view):
+        return _in_workspace(*found)
     requirements = view.first(*reqs.REQUIREMENTS)
     has_project = bool(mapping(project, "project") or mapping(project, "tool", "poetry"))
     if view.has("uv.lock") and view.has("pyproject.toml"):
@@ -55,7 +62,46 @@ def manager(view: AppView, project: Mapping[str, object]) -> Manager:
         return _project(view, project)
     if view.has("Pipfile"):
         return _pipfile(view)
-    return Manager("none", Dependencies((), ()), (Evidence(".", 0, "no dependency file"),))
+    return _older(view) or Manager("none", Dependencies((), ()), (Evidence(".", 0, "no dependency file"),))
+
+
+def _in_workspace(workspace: Workspace, member: Member) -> Manager:
+    """One package of a workspace: the lock file lies at the root, which is what is installed in."""
+    needed = workspace.needs(member.asks_for)
+    listed = [reqs.from_project(_view(workspace, each), each.project) for each in (member, *needed)]
+    items = tuple(item for each in listed for item in each.items)
+    found = Dependencies(items, workspace.files)
+    packages = python_locks.held(workspace.root, python_workspace.LOCK)
+    command = f"uv sync --frozen --no-dev --no-install-workspace --inexact --package {shlex.quote(member.name)}"
+    place = Evidence(f"{workspace.root.name}/uv.lock".removeprefix("./"), 0, f"package {member.folder}")
+    return Manager("uv", _as_held(found, packages), (place,), (command,), workspace=workspace, member=member)
+
+
+def _view(workspace: Workspace, member: Member) -> AppView:
+    return workspace.root.at(member.folder) or workspace.root
+
+
+def _older(view: AppView) -> Manager | None:
+    """What only `setup.py` or conda's file says."""
+    if (found := python_older.setup(view)) is not None:
+        place = (Evidence(view.first(*python_older.SETUP) or "setup.py"),)
+        words = [f"{item.name}{_extras(item)}{_safe(item.specifier)}" for item in found.items]
+        commands = ("uv pip install .",) if found.whole_tree else _install(words, {})
+        return Manager("setuptools", found, place, commands, notes=(_no_lock(place[0].file, "`uv pip compile`"),))
+    if known := python_older.conda(view):
+        dependencies, version, notes = known
+        words = [f"{item.name}{_extras(item)}{_safe(item.specifier)}" for item in dependencies.items]
+        place = (Evidence(view.first(*python_older.CONDA) or "environment.yml"),)
+        return Manager("conda", dependencies, place, _install(words, {}), notes=notes, python=version)
+    return None
+
+
+def _extras(item: Dependency) -> str:
+    return f"[{','.join(sorted(item.extras))}]" if item.extras else ""
+
+
+def _safe(specifier: str) -> str:
+    return specifier if re.fullmatch(r"[A-Za-z0-9.*+!_<>=~, -]{0,120}", specifier) else ""
 
 
 def wanted(context: Context, project: Mapping[str, object]) -> Manager:
@@ -76,7 +122,7 @@ def wanted(context: Context, project: Mapping[str, object]) -> Manager:
         chosen = _pipfile(view)
     if option and chosen:
         return replace(chosen, evidence=(option[1], *chosen.evidence))
-    usual = manager(view, project)
+    usual = manager(view, project, context.root)
     if not option or name == "auto":
         return usual
     text = f"the {option[1].file} asks for '{name[:40]}', and its files are not there"
@@ -93,18 +139,15 @@ def _pip(view: AppView, requirements: str, others: tuple[str, ...]) -> Manager:
 
 def _uv(view: AppView, project: Mapping[str, object], others: tuple[str, ...]) -> Manager:
     found = reqs.from_project(view, project)
-    members = (
-        [f"{m}/pyproject.toml" for m in view.directories(3) if view.has(f"{m}/pyproject.toml")]
-        if mapping(project, "tool", "uv", "workspace")
-        else []
-    )
+    workspace = python_workspace.at(view)
     reason = _compiles(view, project) or _path_source(view, project)
-    files = ("pyproject.toml", "uv.lock", *(m for m in members if SAFE_PATH.fullmatch(m)))
+    files = workspace.files if workspace else ("pyproject.toml", "uv.lock")
     skip = "" if reason and reason.what.startswith("build-backend") else " --no-install-workspace"
     packages = python_locks.held(view, "uv.lock")
     dependencies = _as_held(Dependencies(found.items, files, reason is not None, reason), packages)
-    command = f"uv sync --frozen --no-dev --no-editable --inexact{skip}"
-    return Manager("uv", dependencies, (Evidence("uv.lock"),), (command,), others)
+    every = " --all-packages" if workspace and workspace.virtual else ""
+    command = f"uv sync --frozen --no-dev --no-editable --inexact{skip}{every}"
+    return Manager("uv", dependencies, (Evidence("uv.lock"),), (command,), others, workspace=workspace)
 
 
 def _project(view: AppView, project: Mapping[str, object]) -> Manager:
@@ -251,27 +294,52 @@ def _with_index(command: str, secrets: Sequence[str]) -> str:
     return "sh -c " + shlex.quote(" ".join(["export", *told, "&&", "exec", command])) if told else command
 
 
-def own_package(view: AppView, project: Mapping[str, object], manager: Manager, version: str) -> tuple[Run, ...]:
+def own_packages(view: AppView, project: Mapping[str, object], manager: Manager, version: str) -> tuple[Run, ...]:
     """Make the project itself importable from `/app`, as an editable install would, without building it.
 
-    So that its metadata and scripts are there while the code stays in the last layer.
+    So that its metadata and scripts are there while the code stays in the last layer; the same for the packages of a
+    workspace that it needs.
     """
-    name = reqs.project_name(project)
     built = manager.dependencies.whole_tree and any(
         command.endswith((" .", "--inexact")) for command in manager.commands
     )
-    if not mapping(project, "build-system") or built or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}", name):
+    if built:
         return ()
+    site = f"/opt/venv/lib/python{version}/site-packages"
+    commands: list[str] = []
+    workspace, member = manager.workspace, manager.member
+    if member is None:
+        commands += _importable(view, project, "", site)
+    if workspace:
+        names = (
+            {each.name for each in workspace.members}
+            if workspace.virtual and member is None
+            else member.asks_for | {member.name}
+            if member
+            else _own_names(project)
+        )
+        for each in workspace.needs(names):
+            commands += _importable(_view(workspace, each), each.project, f"/{each.folder}", site)
+    return (Run(tuple(commands)),) if commands else ()
+
+
+def _own_names(project: Mapping[str, object]) -> frozenset[str]:
+    return Member("", "", project).asks_for
+
+
+def _importable(view: AppView, project: Mapping[str, object], at: str, site: str) -> list[str]:
+    name = reqs.project_name(project)
+    if not mapping(project, "build-system") or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}", name):
+        return []
     release = text(project, "project", "version")
     release = release if re.fullmatch(r"[A-Za-z0-9.+!_-]{1,50}", release) else "0.0.0"
-    site = f"/opt/venv/lib/python{version}/site-packages"
     folder = re.sub(r"[-.]+", "_", name)
     info = f"{site}/{folder}-{release}.dist-info"
     commands = [
         f"mkdir -p {info}",
         _write(f"{info}/METADATA", ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {release}"]),
         _write(f"{info}/RECORD", []),
-        _write(f"{site}/{folder}.pth", ["/app/src" if _has_src(view) else "/app"]),
+        _write(f"{site}/{folder}.pth", [f"/app{at}/src" if _has_src(view) else f"/app{at}"]),
     ]
     scripts = [item for item in sorted(mapping(project, "project", "scripts").items()) if _is_script(*item)]
     if scripts:
@@ -281,7 +349,7 @@ def own_package(view: AppView, project: Mapping[str, object], manager: Manager, 
         module, _, function = target.partition(":")
         lines = ["#!/opt/venv/bin/python", "import sys", f"from {module} import {function}", f"sys.exit({function}())"]
         commands += [_write(f"/opt/venv/bin/{script}", lines), f"chmod 755 /opt/venv/bin/{script}"]
-    return (Run(tuple(commands)),)
+    return commands
 
 
 def _has_src(view: AppView) -> bool:

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 
 from leeward.builders.loose import mapping
 from leeward.builders.providers.provider import Start
-from leeward.builders.providers.python_dependencies import Dependencies
+from leeward.builders.providers.python_dependencies import Dependencies, project_name
 from leeward.builders.providers.python_django import django
 from leeward.builders.providers.python_files import candidates, import_name, texts
 from leeward.builders.providers.python_found import Found
 from leeward.builders.providers.python_syntax import APPLICATIONS, HINT, Application, Reading, read
 from leeward.builders.tree import AppView
-from leeward.model.build import Evidence
+from leeward.model.build import Diagnostic, Evidence
 
 HEALTH_PATHS = (
     "/health",
@@ -25,7 +25,10 @@ HEALTH_PATHS = (
     "/ping",
     "/status",
 )
-_ASGI = frozenset({"fastapi", "starlette", "litestar", "quart"})
+_ASGI = frozenset({"fastapi", "starlette", "litestar", "quart", "fasthtml", "falcon-asgi"})
+# A port that is written out is only a problem where nothing reads the variable.
+_PORT = re.compile(r"(?:\.listen\(|\bport\s*=)\s*(\d{2,5})\b")
+_DASH_SERVER = re.compile(r"^server\s*=\s*\w+\.server\b", re.M)
 _PLAIN = (
     "main.py",
     "app.py",
@@ -76,6 +79,7 @@ def _all(
     yield from _servers(view, dependencies, files)
     yield from _scripts_with(view, files, "streamlit")
     yield from _scripts_with(view, files, "gradio")
+    yield from _scripts_with(view, files, "chainlit")
     yield from _entry_points(project)
     yield from _plain(view, files)
 
@@ -104,6 +108,17 @@ def _served(view: AppView, path: str, application: Application, reading: Reading
     if application.framework in _ASGI:
         factory = " --factory" if application.factory else ""
         server, command = "uvicorn", f"uvicorn {target}{factory} --host 0.0.0.0 --port $PORT --proxy-headers"
+    elif application.framework == "aiohttp":
+        server = "gunicorn"
+        command = f"gunicorn --bind 0.0.0.0:$PORT --worker-class aiohttp.GunicornWebWorker {target}"
+    elif application.framework == "tornado":
+        name = module.removesuffix(".__main__")
+        server, command = "", f"python -m {name}" if "." in module else f"python {_quoted(path)}"
+    elif application.framework == "dash":
+        served = _DASH_SERVER.search(view.read(path)) is not None
+        server = "gunicorn" if served else ""
+        command = f"gunicorn --bind 0.0.0.0:$PORT --threads 8 {module}:server"
+        command = command if served else f"HOST=0.0.0.0 python {_quoted(path)}"
     elif application.framework == "sanic":
         server, command = "", f"sanic {target}{' --factory' if application.factory else ''} --host 0.0.0.0 --port $PORT"
     else:
@@ -116,7 +131,19 @@ def _served(view: AppView, path: str, application: Application, reading: Reading
         server,
         directory,
         _health(path, reading, application.framework),
+        notes=_fixed_port(view, path) if application.framework in ("tornado", "dash") else (),
     )
+
+
+def _fixed_port(view: AppView, path: str) -> tuple[Diagnostic, ...]:
+    """A script that listens on a port of its own gets no requests."""
+    content = view.read(path)
+    match = _PORT.search(content)
+    if not match or "PORT" in content or match[1] == "8080":
+        return ()
+    line = content.count("\n", 0, match.start()) + 1
+    what = f"{path}:{line} listens on {match[1]}, and requests go to the port in the variable PORT"
+    return (Diagnostic("warning", "port", what, 'read it: int(os.environ["PORT"])'),)
 
 
 def _health(path: str, reading: Reading, framework: str) -> tuple[str, Evidence] | None:
@@ -143,6 +170,9 @@ def _scripts_with(view: AppView, files: tuple[str, ...], package: str) -> Iterat
             options = "--server.headless true --server.fileWatcherType none --browser.gatherUsageStats false"
             command = f"streamlit run {quoted} --server.port $PORT --server.address 0.0.0.0 {options}"
             yield Found(Start(command, (evidence,)), package, health=("/_stcore/health", evidence))
+        elif package == "chainlit":
+            evidence = view.where(path, "chainlit", "import chainlit")
+            yield Found(Start(f"chainlit run {quoted} --host 0.0.0.0 --port $PORT --headless", (evidence,)), package)
         elif ".launch(" in content:
             evidence = view.where(path, ".launch(", "gradio's launch()")
             variables = "GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=$PORT GRADIO_ANALYTICS_ENABLED=False"
@@ -150,22 +180,29 @@ def _scripts_with(view: AppView, files: tuple[str, ...], package: str) -> Iterat
 
 
 def _entry_points(project: Mapping[str, object]) -> Iterator[Found]:
-    scripts = [name for name in mapping(project, "project", "scripts") if re.fullmatch(r"[A-Za-z0-9_.-]+", name)]
-    if len(scripts) == 1:
-        yield Found(
-            Start(scripts[0], (Evidence("pyproject.toml", 0, f"[project.scripts] {scripts[0]}"),), certain=False)
-        )
+    """A program that the project installs: the only one, or the one whose name says that it is the app's."""
+    tables = {**mapping(project, "tool", "poetry", "scripts"), **mapping(project, "project", "scripts")}
+    scripts = [name for name in tables if re.fullmatch(r"[A-Za-z0-9_.-]+", name)]
+    usual = (project_name(project), "start", "serve", "server", "web", "app", "api", "run")
+    chosen = scripts[0] if len(scripts) == 1 else next((name for name in usual if name in scripts), None)
+    if chosen:
+        others = tuple(name for name in sorted(scripts) if name != chosen)[:5]
+        place = Evidence("pyproject.toml", 0, f"[project.scripts] {chosen}")
+        yield Found(Start(chosen, (place,), others, certain=False))
 
 
 def _plain(view: AppView, files: tuple[str, ...]) -> Iterator[Found]:
-    packages = [path for path in files if path.endswith("/__main__.py") and path.count("/") == 1]
+    packages = [path for path in files if re.fullmatch(r"(?:src/)?[A-Za-z_]\w*/__main__\.py", path, re.A)]
     for path in packages:
         evidence = Evidence(path, 0, "a package that runs")
-        yield Found(Start(f"python -m {path.partition('/')[0]}", (evidence,), certain=False))
+        below = "src" if path.startswith("src/") and path.count("/") == 2 else ""
+        name = path.split("/")[-2]
+        yield Found(Start(f"python -m {name}", (evidence,), certain=False), python_path=below)
     known = [path for path in _PLAIN if view.has(path)] + [f"src/{path}" for path in _PLAIN if view.has(f"src/{path}")]
     alone = [path for path in view.top(".py") if path not in ("setup.py", "conftest.py", "manage.py")]
     for path in known or (alone if len(alone) == 1 else []):
-        yield Found(Start(f"python {_quoted(path)}", (Evidence(path, 0, "a file with a usual name"),), certain=False))
+        guess = Start(f"python {_quoted(path)}", (Evidence(path, 0, "a file with a usual name"),), certain=False)
+        yield Found(guess, notes=_fixed_port(view, path))
 
 
 def _writable(view: AppView, files: tuple[str, ...]) -> Evidence | None:

@@ -16,10 +16,18 @@ APPLICATIONS: Mapping[tuple[str, str], str] = {
     ("flask", "Flask"): "flask",
     ("quart", "Quart"): "quart",
     ("sanic", "Sanic"): "sanic",
+    ("fasthtml.common", "FastHTML"): "fasthtml",
+    ("fasthtml.common", "fast_app"): "fasthtml",
+    ("aiohttp.web", "Application"): "aiohttp",
+    ("tornado.web", "Application"): "tornado",
+    ("bottle", "Bottle"): "bottle",
+    ("falcon.asgi", "App"): "falcon-asgi",
+    ("falcon", "App"): "falcon",
+    ("dash", "Dash"): "dash",
 }
 # A first look that costs nothing, before a file is parsed.
 HINT = re.compile(
-    r"\b(?:FastAPI|Starlette|Litestar|Flask|Quart|Sanic)\b|\b(?:create|make|get|build)_(?:app|application)\b"
+    r"\b(?:FastAPI|Starlette|Litestar|Flask|Quart|Sanic|FastHTML|fast_app|Application|Bottle|falcon|Dash)\b|\b(?:create|make|get|build)_(?:app|application)\b"
 )
 _FACTORY = re.compile(r"(?:create|make|get|build)_(?:app|application|api)|app_factory")
 _USUAL = ("app", "application", "api", "server")
@@ -59,8 +67,12 @@ def read(module: ast.Module, frameworks: frozenset[str]) -> Reading:
                 _add(found, name, call, names, frameworks)
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.Call() as call):
                 _add(found, name, call, names, frameworks)
-            case ast.FunctionDef(name=name) if _FACTORY.fullmatch(name):
-                if framework := _made_in(statement, names):
+            case ast.Assign(targets=[ast.Tuple(elts=[ast.Name(id=name), *_])], value=ast.Call() as call):
+                _add(found, name, call, names, frozenset())
+            case ast.AsyncFunctionDef(name=name) | ast.FunctionDef(name=name) if _FACTORY.fullmatch(name):
+                framework = _made_in(statement, names)
+                # Only one server waits for its application.
+                if framework and (framework == "aiohttp" or isinstance(statement, ast.FunctionDef)):
                     found.append(Application(name, framework, statement.lineno, factory=True))
             case ast.Expr(value=ast.Call(func=ast.Attribute(attr="mount"), args=arguments)):
                 mounted.update(argument.id for argument in arguments if isinstance(argument, ast.Name))
@@ -106,14 +118,21 @@ def _imported(module: ast.Module) -> dict[str, tuple[str, str]]:
 
 
 def _origin(function: ast.expr, names: Mapping[str, tuple[str, str]]) -> tuple[str, str] | None:
-    match function:
-        case ast.Name(id=name):
-            return names.get(name)
-        case ast.Attribute(value=ast.Name(id=name), attr=attribute):
-            known = names.get(name)
-            return (known[0], attribute) if known and not known[1] else None
-        case _:
-            return None
+    """The module and the name that a call's `a.b.C` stands for."""
+    parts: list[str] = []
+    while isinstance(function, ast.Attribute):
+        parts.insert(0, function.attr)
+        function = function.value
+    if not isinstance(function, ast.Name):
+        return None
+    known = names.get(function.id)
+    if known is None:
+        # `from x import *` may have brought it.
+        known = (names["*"][0], function.id) if "*" in names and not parts else None
+    if known is None:
+        return None
+    path = [*(part for part in known if part), *parts]
+    return ".".join(path[:-1]), path[-1]
 
 
 def _framework(call: ast.Call, names: Mapping[str, tuple[str, str]]) -> str | None:
@@ -121,6 +140,8 @@ def _framework(call: ast.Call, names: Mapping[str, tuple[str, str]]) -> str | No
     if origin is None:
         return None
     module, name = origin
+    if exact := APPLICATIONS.get(origin):
+        return exact
     for (known_module, known_name), framework in APPLICATIONS.items():
         if name == known_name and module.partition(".")[0] == known_module.partition(".")[0]:
             return framework
@@ -147,7 +168,7 @@ def _calls_factory(call: ast.Call) -> bool:
     return bool(_FACTORY.fullmatch(name))
 
 
-def _made_in(function: ast.FunctionDef, names: Mapping[str, tuple[str, str]]) -> str | None:
+def _made_in(function: ast.FunctionDef | ast.AsyncFunctionDef, names: Mapping[str, tuple[str, str]]) -> str | None:
     arguments = function.args
     if len(arguments.args) - len(arguments.defaults) > 0:
         return None

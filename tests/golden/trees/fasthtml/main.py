@@ -1,0 +1,11 @@
+from fasthtml.common import *
+
+app, rt = fast_app()
+
+
+@rt("/")
+def get():
+    return P("Hello")
+
+
+serve()

@@ -1,0 +1,9 @@
+from bottle import Bottle
+from shop_lib import greeting
+
+app = Bottle()
+
+
+@app.get("/health")
+def health() -> dict[str, str]:
+    return {"hello": greeting()}
