@@ -74,7 +74,7 @@ def test_a_newer_rust_is_compiled_in_its_makers_image_and_runs_on_our_base(tmp_p
     mirrored = planned(tmp_path, files, env={"PLAN_IMAGE_MIRROR": "registry.example.com/hub"})
 
     assert decided(found, "rust version") == "1.97 <- Cargo.toml:2"
-    assert found.bases == ("docker.io/library/rust:1.97-trixie", "leeward-base/debian13:latest")
+    assert found.bases == ("leeward-base/debian13:latest", "library/rust:1.97-trixie")
     assert "makers-image" in warned(found)
     assert found.dockerfile.index("AS trust") < found.dockerfile.index("COPY --from=trust /usr/local/bin/with-ca")
     assert "registry.example.com/hub/library/rust:1.97-trixie" in mirrored.bases

@@ -14,10 +14,13 @@ TRUSTED: tuple[Instruction, ...] = (Copy(("/usr/local/bin/with-ca",), "/usr/loca
 
 
 def image(context: Context, registry: str, repository: str, tag: str) -> str:
-    """The image's name, at the mirror that the app names. Raises PlanFailed for what is no mirror."""
+    """The image's name, at the mirror that the app names; `registry` is '' for the engine's own default.
+
+    Raises PlanFailed for what is no mirror.
+    """
     option = context.option("IMAGE_MIRROR")
     if option is None:
-        return f"{registry}/{repository}:{tag}"
+        return f"{registry}/{repository}:{tag}" if registry else f"{repository}:{tag}"
     mirror = option[0].rstrip("/")
     if not _MIRROR.fullmatch(mirror):
         raise PlanFailed(

@@ -254,7 +254,7 @@ def _compiler(context: Context, version: str) -> tuple[str, tuple[Stage, ...], t
     if version == RUST.usual:
         return "rust-build", (), ()
     # Of the same Debian as the base that it runs on: the same libc.
-    image = foreign.image(context, "docker.io", "library/rust", f"{version}-trixie")
+    image = foreign.image(context, "", "library/rust", f"{version}-trixie")
     return image, (foreign.TRUST,), (foreign.note(f"rust {version}", image),)
 
 
