@@ -169,6 +169,18 @@ def needs_bases(language: str, *flavours: str) -> None:
         ("ruby-bundler", ("ruby3.3", "ruby3.3-build"), "/", "blue green"),
         ("rust-hello", ("debian13", "rust-build"), "/colours", '["blue","green"]'),
         ("java-hello", ("java21", "java21-build"), "/colours", '["blue","green"]'),
+        ("java-17", ("java17", "java17-build"), "/colours", '["blue","green"]'),
+        ("java-25", ("java25", "java25-build"), "/colours", '["blue","green"]'),
+        ("gradle", ("java21", "java21-build"), "/", '["blue","green"]'),
+        ("go-toolchain", ("debian13", "go-build"), "/", "go1.27.4"),
+        ("ruby-3.1", ("ruby3.1",), "/", '"ruby":"3.1.'),
+        ("php-8.2", ("php8.2", "php8.2-build"), "/", '{"php":"8.2","gd":true}'),
+        ("deno", ("debian13", "node24-build"), "/", '["blue","green"]'),
+        ("deno-npm", ("debian13", "node24-build"), "/", '["blue","green"]'),
+        ("elixir", ("elixir1.18", "elixir1.18-build"), "/", '["blue","green"]'),
+        ("shell", ("debian13",), "/colours", '["blue","green"]'),
+        ("static-public", ("static",), "/", "<h1>Public</h1>"),
+        ("staticfile", ("static",), "/any/deep/path", "root"),
     ],
 )
 async def test_an_example_in_a_further_language_answers(
@@ -184,3 +196,28 @@ async def test_an_example_in_a_further_language_answers(
         health = await answer(url + (plan.health_path or path))
     assert (found.status_code, health.status_code) == (200, 200)
     assert expected in found.text
+
+
+@pytest.mark.parametrize(
+    ("name", "flavours", "file"),
+    [
+        ("deno-npm", ("debian13", "node24-build"), "server.ts"),
+        ("elixir", ("elixir1.18", "elixir1.18-build"), "lib/server.ex"),
+        ("gradle", ("java21", "java21-build"), "src/main/java/hello/Main.java"),
+        ("java-hello", ("java21", "java21-build"), "src/main/java/hello/Main.java"),
+    ],
+)
+async def test_a_change_of_the_code_makes_one_new_layer_in_a_further_language_too(
+    workshop: Workshop, name: str, flavours: tuple[str, ...], file: str
+) -> None:
+    needs_bases(name.partition("-")[0], *flavours)
+    shutil.copytree(next(place / name for place in (EXAMPLES, TREES) if (place / name).is_dir()), workshop.tree)
+    _, first = await workshop.build()
+    code = workshop.tree / file
+    code.write_text(code.read_text().replace("green", workshop.app))
+
+    _, second = await workshop.build()
+
+    before, after = (json.loads(docker("inspect", "--format={{json .RootFS.Layers}}", b.id)) for b in (first, second))
+    assert before[:-1] == after[:-1]
+    assert before[-1] != after[-1]
