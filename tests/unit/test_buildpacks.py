@@ -313,6 +313,11 @@ def test_without_go_the_lifecycle_is_built_in_a_base_image() -> None:
     assert "COPY --from=lifecycle /out/ /cnb/lifecycle/" in without
 
 
+def test_an_image_on_a_patched_base_is_made_anew() -> None:
+    assert images.stands_on(shown("base", "node"), shown("base"))
+    assert not images.stands_on(shown("old base", "node"), shown("base"))
+
+
 def test_the_run_image_can_be_rebased() -> None:
     assert "LABEL io.buildpacks.rebasable=true" in images.run_dockerfile()
 

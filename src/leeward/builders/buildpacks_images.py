@@ -50,9 +50,14 @@ class BuilderImages:
         """The one that is made here, with the run image that has this version of Node. Raises BuildFailed."""
         builder = Builder(f"{REPOSITORY}/builder:{tag()}", run_image(node), USER, USER)
         async with self._making:
-            if not (await self.shown(builder.image) and await self.shown(builder.run_image)):
+            if not (await self._fresh(builder.image, BUILD) and await self._fresh(builder.run_image, RUN)):
                 await self._make(builder, say)
         return builder
+
+    async def _fresh(self, image: str, flavour: str) -> bool:
+        """Whether the image is there and stands on its base as that is now: a patched base keeps its name."""
+        found, base = await self.shown(image), await self.shown(RECIPES[flavour].image)
+        return found is not None and (base is None or stands_on(found, base))
 
     async def named(self, image: str, say: Say) -> Builder:
         """One by name, with the run image that it names. Raises BuildFailed."""
@@ -175,6 +180,12 @@ def run_dockerfile(node: str = "") -> tuple[str, ...]:
         *(f"LABEL {key}={value}" for key, value in sorted(labels.items())),
         f"USER {USER}:{USER}",
     )
+
+
+def stands_on(image: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+    """Whether the lowest layers of an image are those of a base."""
+    below: list[str] = base["RootFS"]["Layers"]
+    return bool(image["RootFS"]["Layers"][: len(below)] == below)
 
 
 def _lay(folder: Path, lifecycle: Path | None, builder: Builder) -> None:
