@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tests.contracts.tiny import docker, needs_docker
 from leeward.builders.bases import MACHINE_CACHE
 from leeward.builders.buildkit import BuildkitBuilder
 from leeward.builders.recipes import RECIPES
+from leeward.errors import BuildFailed
 from leeward.model import parse
 from leeward.model.build import BuildPlan
 from leeward.ports import BuildJob, Built
@@ -25,6 +26,7 @@ from leeward.settings import Settings
 TREES = Path(__file__).parents[1] / "golden" / "trees"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HOLD_S = 30
+NO_ENV: Mapping[str, str] = {}
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +42,10 @@ class Workshop:
         self.app = f"p{secrets.token_hex(4)}"
         self.tree = home / "tree"
 
-    async def build(self) -> tuple[BuildPlan, Built]:
+    async def build(self, env: Mapping[str, str] = NO_ENV) -> tuple[BuildPlan, Built]:
         manifest = self.tree / "leeward.yaml"
         spec = parse.manifest(manifest.read_text() if manifest.exists() else "")
-        plan = self.builder.plan(self.tree, spec, {}, {})
+        plan = self.builder.plan(self.tree, spec, env, {})
         return plan, await self.builder.build(BuildJob(self.app, "d1", self.tree, plan, {}), lambda line: None)
 
     def clean(self) -> None:
@@ -221,3 +223,59 @@ async def test_a_change_of_the_code_makes_one_new_layer_in_a_further_language_to
     before, after = (json.loads(docker("inspect", "--format={{json .RootFS.Layers}}", b.id)) for b in (first, second))
     assert before[:-1] == after[:-1]
     assert before[-1] != after[-1]
+
+
+async def test_a_makers_image_that_cannot_be_had_is_named_before_the_build(workshop: Workshop) -> None:
+    shutil.copytree(TREES / "dotnet", workshop.tree)
+    mirror = {"PLAN_IMAGE_MIRROR": "registry.invalid/none"}
+
+    with pytest.raises(
+        BuildFailed, match=r"the image 'registry\.invalid/none/dotnet/sdk:10\.0' is not on this machine"
+    ):
+        await workshop.build(mirror)
+
+
+# What stands for Microsoft's SDK: it restores nothing, publishes one file, and its runtime serves that.
+STAND_IN = """#!/bin/sh
+case $1 in
+restore) test -e "$2" ;;
+publish) mkdir -p /out/app && echo blue > /out/app/Shop.dll && echo green > /out/app/Library.dll ;;
+*.dll)
+    exec perl -MIO::Socket::INET -e '
+        my ($port) = $ENV{ASPNETCORE_URLS} =~ /:(\\d+)$/;
+        my $server = IO::Socket::INET->new(LocalPort => $port, Listen => 5, ReuseAddr => 1) or die $!;
+        while (my $client = $server->accept) {
+            while (defined(my $line = <$client>)) { last if $line =~ /^\\s*$/ }
+            my $body = join "", map { open my $f, "<", $_ or die; <$f> } </app/*.dll>;
+            print $client "HTTP/1.1 200 OK\\r\\nConnection: close\\r\\n\\r\\n$body"; close $client;
+        }' ;;
+esac
+"""
+
+
+async def test_a_makers_image_that_was_loaded_into_the_engine_builds_what_runs_on_our_base(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    needs_bases("dotnet", "debian13", "debian12")
+    shutil.copytree(TREES / "dotnet", workshop.tree)
+    sdk = f"{workshop.app}.invalid/ms/dotnet/sdk:10.0"
+    context = tmp_path / "sdk"
+    (context / "host").mkdir(parents=True)
+    (context / "host" / "x").touch()
+    (context / "dotnet").write_text(STAND_IN)
+    (context / "dotnet").chmod(0o755)
+    await workshop.builder.bases.ensure(["debian12"], lambda line: None)
+    base = RECIPES["debian12"].image
+    (context / "Dockerfile").write_text(
+        f"FROM {base}\nCOPY dotnet host /usr/share/dotnet/\nCOPY host /usr/share/dotnet/host\n"
+        "COPY host /usr/share/dotnet/shared\nENV PATH=/usr/share/dotnet:$PATH\n"
+    )
+    docker("build", "--quiet", f"--tag={sdk}", str(context))
+    try:
+        plan, built = await workshop.build({"PLAN_IMAGE_MIRROR": f"{workshop.app}.invalid/ms"})
+
+        with running(plan, built.id) as url:
+            found = await answer(f"{url}/healthz")
+        assert (found.status_code, found.text) == (200, "green\nblue\n")
+    finally:
+        docker("rmi", "-f", sdk)
