@@ -19,7 +19,8 @@ from tests.cluster.needs import missing
 from tests.cluster.parts import Part, parts
 
 _RUNTIME = Path("/run/containerd")
-DEFAULT_FORWARDS = (5010,)
+# The registries of an ordinary platform, and of the end-to-end tests' one.
+DEFAULT_FORWARDS = (5010, 15020)
 """Where the platform's own registry listens on this machine, unless a setting says otherwise."""
 
 
