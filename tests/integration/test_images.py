@@ -358,3 +358,17 @@ async def _manifest(yard: Yard, reference: str) -> Mapping[str, Mapping[str, str
             headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json"},
         )
     return found.json()  # type: ignore[no-any-return]
+
+
+async def test_an_image_that_a_dead_control_plane_made_and_never_named_is_collected(yard: Yard) -> None:
+    raw = await yard.registry._images.find(await yard.build("static", yard.builder(), index_html=yard.app))
+    assert raw is not None
+    settled = await yard.registry._settled(raw)
+    assert settled.id != raw.id and not settled.tags
+
+    await yard.registry.collect({})
+    assert yard.depot.local(settled.id), "it may be about to get its name"
+    yard.depot.age()
+    await yard.registry.collect({})
+
+    assert not yard.depot.local(settled.id)

@@ -144,7 +144,7 @@ async def test_a_layer_is_read_as_dockerd_gives_it(world: Depot) -> None:
 
 async def test_another_store_is_pushed_by_dockerd_itself(world: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
     image = world.image()
-    monkeypatch.setattr("leeward.registry.push.Store", lambda root: Store(Path("/nowhere")))
+    monkeypatch.setattr("leeward.registry.oci.Store", lambda root: Store(Path("/nowhere")))
 
     reference = await world.registry.push(image, "shop", "v1")
 

@@ -91,6 +91,10 @@ class Composer:
         if self._store.has_image(id):
             return id
         above = chains([part.diff for part in parts])
+        # Until it has a name, only this says that the image is ours.
+        composed = notes(self._memory)
+        composed.mkdir(parents=True, exist_ok=True)
+        (composed / id.removeprefix("sha256:")).touch()
         missing = [part for part, chain in zip(parts, above, strict=True) if not self._store.has(chain)]
         transport = httpx.HTTPTransport(uds=str(self._socket), verify=False)
         timeout = httpx.Timeout(60.0, read=1800.0, write=1800.0)
@@ -123,6 +127,11 @@ class Composer:
     def _go_on(self) -> None:
         if self._stop.is_set():
             raise Stopped
+
+
+def notes(memory: Path) -> Path:
+    """Where the ids of images stand that were made here, and may have no name yet."""
+    return memory / "composed"
 
 
 def _clamped(layer: Layer) -> Iterator[bytes]:

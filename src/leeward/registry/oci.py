@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from leeward.errors import FetchFailed, PushFailed, RolloutFailed, Unavailable
 from leeward.model.image import BaseMark, Held, ImageFacts, LayerPackages
@@ -15,7 +16,7 @@ from leeward.model.login import Login, host_of
 from leeward.plan.rebase import mark
 from leeward.registry import embedded
 from leeward.registry.blobs import Away, Refused, Stopped
-from leeward.registry.compose import Composer, NotRebasable
+from leeward.registry.compose import Composer, NotRebasable, notes
 from leeward.registry.embedded import argv, prepare
 from leeward.registry.gc import Local, names_to_remove
 from leeward.registry.held import held
@@ -56,6 +57,7 @@ class OciRegistry:
         self._now, self._grace_s = now, grace_s
         self._images = Images(settings.docker_socket)
         self._memory = embedded.root(settings) / "layers"
+        self._where: tuple[Path, str] | None = None
         self._pushing = 0
         self._turn = asyncio.Condition()
 
@@ -167,6 +169,7 @@ class OciRegistry:
     async def collect(self, keep: Mapping[str, frozenset[str]]) -> int:
         """Remove every image of ours but those kept; bytes that were freed."""
         async with self._alone():
+            await self._collect_nameless()
             freed = await self._collect_local(keep)
             if self._settings.registry_embedded:
                 sweep = Sweep(embedded.data(self._settings), self._memory, self._now(), self._grace_s)
@@ -182,7 +185,10 @@ class OciRegistry:
 
     async def _store(self) -> Store | None:
         """The engine's store, None where it is not laid out as we know it."""
-        root, driver = await self._images.data_root()
+        if self._where is None:
+            # The engine keeps this for as long as it runs, and its answer takes as long as all the rest of a push.
+            self._where = await self._images.data_root()
+        root, driver = self._where
         return Store(root) if driver == "overlay2" else None
 
     async def _settled(self, image: Image) -> Image:
@@ -204,6 +210,7 @@ class OciRegistry:
     async def _push(self, image: Image, app: str, tag: str) -> str:
         repository = f"{self._settings.registry}/{app}"
         await self._images.tag(image.id, repository, tag)
+        (notes(self._memory) / image.id.removeprefix("sha256:")).unlink(missing_ok=True)
         reference = f"{repository}@{await self._send(image.id, app, tag)}"
         if reference not in image.digests:
             # Only the manifest travels: the engine has the image by its id, and learns its name by digest.
@@ -215,9 +222,9 @@ class OciRegistry:
 
     async def _send(self, id: str, app: str, tag: str) -> str:
         if self._settings.registry_embedded:
-            data_root, driver = await self._images.data_root()
-            if driver == "overlay2":
-                pusher = Pusher(self._settings.registry, data_root, self._memory)
+            store = await self._store()
+            if store is not None:
+                pusher = Pusher(self._settings.registry, store, self._memory)
                 try:
                     return await _in_thread(lambda stop: pusher.push(id, app, tag, stop))
                 except Away as error:
@@ -272,6 +279,17 @@ class OciRegistry:
         for name in names:
             await self._images.untag(name)
         return max(0, before - await self._images.layers_size())
+
+    async def _collect_nameless(self) -> None:
+        """Images that were made here by a control plane that died before they had a name."""
+        folder = notes(self._memory)
+        for note in tuple(folder.iterdir()) if folder.is_dir() else ():
+            if self._now() - note.stat().st_mtime < self._grace_s:
+                continue
+            image = await self._images.find(f"sha256:{note.name}")
+            if image is not None and not image.tags and not image.digests:
+                await self._images.untag(image.id)
+            note.unlink(missing_ok=True)
 
     async def _tagged(self, image: Local, names: Collection[str]) -> float:
         if not {image.id, *image.tags, *image.digests}.intersection(names):

@@ -21,9 +21,9 @@ _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 class Pusher:
     """Pushes from dockerd's own store; remembers which blob a layer became, in one small file each."""
 
-    def __init__(self, registry: str, data_root: Path, memory: Path) -> None:
+    def __init__(self, registry: str, store: Store, memory: Path) -> None:
         self._registry = registry
-        self._store = Store(data_root)
+        self._store = store
         self._memory = memory
 
     def push(self, image: str, repository: str, tag: str, stop: threading.Event) -> str:
