@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.unit.planner_trees import FASTAPI, decided, planned, warned
 
 from leeward.builders import relaxed_json
@@ -373,3 +375,29 @@ def test_json_may_have_comments_commas_bare_keys_and_single_quotes() -> None:
 def test_what_is_no_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         relaxed_json.loads(text)
+
+
+# --- any file -----------------------------------------------------------------------------------------------
+
+NAMES = """
+    phases setup install build cmds dependsOn nixPkgs aptPkgs start cmd variables steps commands inputs step deploy
+    packages caches directory env formation scripts buildpacks url quantity size generator secrets exclude paths ... é
+"""
+KEYS = st.sampled_from([*NAMES.split(), "a\n", ""])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 10**20) | st.floats() | st.sampled_from(["...", "jq", "x y", "\ud800"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(table=st.dictionaries(KEYS, VALUES, max_size=5), file=st.sampled_from(["nixpacks", "railpack", "app"]))
+def test_no_file_breaks_a_plan(tmp_path: Path, table: Mapping[str, Any], file: str) -> None:
+    try:
+        found = planned(tmp_path, {**PYTHON, f"{file}.json": json.dumps(table)})
+    except (PlanFailed, Invalid):
+        return
+    finally:
+        (tmp_path / f"{file}.json").unlink(missing_ok=True)
+    found.dockerfile.encode()

@@ -70,6 +70,11 @@ class Foreign:
         if value.strip():
             self.options.setdefault(name, (value.strip(), evidence))
 
+    def languages(self, names: list[str], evidence: Evidence) -> None:
+        """The languages of the app, the leading one first; `...` is what the files say."""
+        self.option("PROVIDERS", ",".join(dict.fromkeys(names)), evidence)
+        self.tools += [(name, "", evidence) for name in names[1:] if name != "..."]
+
     def note(self, evidence: Evidence, what: str, fix: str = "", level: str = "warning") -> None:
         """Say that something is not honoured, and what to do instead."""
         place = f"{evidence.file}:{evidence.line}" if evidence.line else evidence.file

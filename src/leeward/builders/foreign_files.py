@@ -14,8 +14,9 @@ from leeward.builders import (
     foreign_variables,
 )
 from leeward.builders.catalogue import Tool
+from leeward.builders.detect import matches
 from leeward.builders.foreign import Foreign, Said
-from leeward.builders.providers import PROVIDERS
+from leeward.builders.foreign_phases import SPREAD
 from leeward.builders.providers.provider import Context, Contribution
 from leeward.builders.tree import AppView
 from leeward.builders.versions import numbers
@@ -103,15 +104,19 @@ class Brought:
 
 
 def wanted(bare: Context) -> Said | None:
-    """The language that is named: by a variable, or by a file that agrees with the tree. Raises PlanFailed."""
-    told = read(bare.view, bare.env, set())
-    option = replace(bare, foreign=told).option("PROVIDERS", "PROVIDER")
-    if option is None or option[1].file.startswith("variable "):
-        return option
-    provider = next((each for each in PROVIDERS if each.name == option[0]), None)
-    # A Dockerfile says more than a file for another builder, and a list of buildpacks may name what is not there.
-    own = bare.view.has(bare.spec.build.dockerfile)
-    return option if provider and not own and provider.detect(bare.view) else None
+    """The languages that are named: by a variable, or by a file that agrees with the tree. Raises PlanFailed."""
+    said = bare.option("PROVIDERS", "PROVIDER")
+    # A Dockerfile says more than a file for another builder.
+    if said or bare.view.has(bare.spec.build.dockerfile):
+        return said
+    told = read(bare.view, bare.env, set()).options
+    option = told.get("PROVIDERS") or told.get("PROVIDER")
+    if option is None:
+        return None
+    # A list may name what is not there, and what is found anyway needs no word.
+    there = [match.provider.name for match in matches(bare.view)]
+    names = [name for name in option[0].split(",") if name == SPREAD or name in there]
+    return (",".join(names), option[1]) if names not in ([], [SPREAD], there[:1]) else None
 
 
 def context(bare: Context, provider: Said | None) -> Context:
@@ -119,7 +124,7 @@ def context(bare: Context, provider: Said | None) -> Context:
     used: set[str] = set()
     told = read(bare.view, bare.env, used)
     if provider:
-        used |= {"PROVIDER", provider[1].file.removeprefix("variable ")}
+        used |= {"PROVIDER", "PROVIDERS", provider[1].file.removeprefix("variable ")}
     return replace(bare, env={**told.defaults, **bare.env}, foreign=told, used=used)
 
 
@@ -188,5 +193,8 @@ def _diagnostics(context: Context, provider: str) -> tuple[Diagnostic, ...]:
         for name, place in sorted(told.wanted.items())
         if name not in context.env
     ]
+    for name in ("PROVIDER", "PROVIDERS"):
+        if name in told.options and told.options[name][0].split(",")[0] in (provider, SPREAD):
+            context.used.add(name)
     unheard = foreign_variables.unheard(context.env, told, context.used, provider)
     return tuple(dict.fromkeys([*told.notes, *wanted, *unheard]))

@@ -122,9 +122,7 @@ def buildpacks(found: Foreign, urls: list[Said]) -> None:
             found.note(place, what, fix)
     if languages:
         # The last buildpack is the one whose process types count.
-        name, place = languages[-1]
-        found.option("PROVIDER", name, place)
-        found.tools += [(other, "", at) for other, at in languages[:-1] if other != name]
+        found.languages([name for name, _ in reversed(languages)], languages[-1][1])
 
 
 def read_files(found: Foreign, view: AppView) -> None:

@@ -72,12 +72,8 @@ class _Places:
 
 
 def _providers(found: Foreign, table: Mapping[str, Any], where: _Places) -> None:
-    named = [_PROVIDERS.get(name, name) for name in texts(table, "providers") if name != SPREAD]
-    detected = SPREAD in texts(table, "providers")
-    if named and not detected:
-        found.option("PROVIDER", named[0], where("providers"))
-    for name in named if detected else named[1:]:
-        found.tools.append((name, "", where("providers")))
+    named = [_PROVIDERS.get(name, name) for name in texts(table, "providers")]
+    found.languages(named, where("providers"))
 
 
 def _named(table: Mapping[str, Any]) -> dict[str, Any]:
