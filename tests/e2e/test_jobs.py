@@ -1,0 +1,62 @@
+"""Jobs of a deploy run in the release's own image, at their moment, and leave the app alone when they fail."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.platform import Platform, change, copied
+
+APP = "worked"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def afresh(platform: Platform) -> None:
+    platform.gone(APP)
+
+
+def tree_of(folder: Path, jobs: dict[str, Any]) -> Path:
+    tree = copied("probe", folder)
+    change(tree, "name: probe", f"name: {APP}\njobs: {json.dumps(jobs)}", "leeward.yaml")
+    return tree
+
+
+def log_of(platform: Platform, deploy: str) -> str:
+    """Every line of a deploy's log."""
+    lines = platform.ok("logs", APP, "--build", deploy)
+    return "\n".join(line["text"] for line in lines)
+
+
+def test_jobs_run_before_and_after_in_the_image_of_the_release(platform: Platform, tmp_path: Path) -> None:
+    jobs = {
+        "look": {"command": "echo found $(ls main.py) for $LEEWARD_JOB", "size": "nano"},
+        "tell": {"command": "echo told of $LEEWARD_DEPLOY_STATUS; exit 4", "when": "after_success"},
+    }
+
+    done = platform.ok("deploy", tree_of(tmp_path, jobs))
+
+    assert done["status"] == "live"
+    assert "jobs" in done["timings_s"]
+    assert platform.ask(APP).json["text"] == "one"
+    log = log_of(platform, done["release"])
+    assert "found main.py for look" in log
+    assert "told of live" in log
+    assert "job tell ended with 4" in log
+    assert "job.failed" in [event["kind"] for event in platform.ok("events", APP)]
+
+
+def test_a_job_that_fails_before_the_deploy_leaves_the_old_release(platform: Platform, tmp_path: Path) -> None:
+    jobs = {
+        "migrate": {"command": "echo no such table; exit 3", "size": "nano"},
+        "alarm": {"command": "echo alarm at $LEEWARD_DEPLOY_STEP", "when": "after_failure", "size": "nano"},
+    }
+    tree = tree_of(tmp_path, jobs)
+    change(tree, 'TEXT = "one"', 'TEXT = "two"')
+
+    answer = platform.lee("deploy", tree, "--json")
+
+    assert (answer.code, answer.json["status"], answer.json["step"]) == (1, "failed", "rollout")
+    assert "migrate" in answer.json["error"]["message"]
+    assert platform.ask(APP).json["text"] == "one"
+    assert "alarm at rollout" in answer.err + log_of(platform, "v2")
