@@ -276,7 +276,7 @@ async def test_random_values_are_made_once_and_are_secrets(plane: Stage) -> None
 
 async def test_a_new_apps_processes_begin_as_the_plan_says(plane: Stage) -> None:
     planned = simple_plan("FROM scratch\n", "serve")
-    commands = {"web": "serve", "worker": "work", "clock": "tick"}
+    commands = {"web": "serve", "clock": "tick"}
     formation = {"web": {"instances": 2, "size": "micro"}, "clock": {"instances": 0}}
     plane.builder.planned = replace(planned, processes=commands, formation=formation)
 
@@ -285,6 +285,5 @@ async def test_a_new_apps_processes_begin_as_the_plan_says(plane: Stage) -> None
     spec = (await plane.stores.releases.get("shop", 1)).spec
     assert {name: (p.instances.min, p.instances.max, p.size) for name, p in spec.processes.items()} == {
         "web": (2, 2, "micro"),
-        "worker": (1, 1, "small"),
         "clock": (0, 0, "small"),
     }
