@@ -190,20 +190,10 @@ POETRY = {
     "Procfile": "web: python main.py\n",
 }
 PNPM_LOCK = (
-    """lockfileVersion: '9.0'
-importers:
-  .:
-    dependencies:
-      ms:
-        specifier: 2.1.3
-        version: 2.1.3
-packages:
-  ms@2.1.3:
-    resolution: {integrity: sha512-%s}
-snapshots:
-  ms@2.1.3: {}
-"""
-    % "6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA=="
+    "lockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:\n      ms:\n        specifier: 2.1.3\n"
+    "        version: 2.1.3\npackages:\n  ms@2.1.3:\n    resolution: {integrity: "
+    "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA==}\n"
+    "snapshots:\n  ms@2.1.3: {}\n"
 )
 PNPM = {
     "package.json": NODE["package.json"].replace('"private"', '"packageManager": "pnpm@9.15.0", "private"'),

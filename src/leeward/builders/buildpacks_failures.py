@@ -19,7 +19,7 @@ def failure(phase: str, code: int, output: Sequence[str], looked_for: str, build
             return BuildFailed(
                 f"the builder image '{builder}' speaks another version of the buildpacks API: {last}",
                 hint="take a newer builder image, or leave build.builder out to use Leeward's own",
-                code="buildpacks-version",
+                code="buildpacks-api",
             )
         case 20:
             return PlanFailed(
