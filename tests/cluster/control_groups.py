@@ -51,7 +51,9 @@ def down(layout: Layout) -> list[str]:
     """Remove them; what could not be removed."""
     deadline = time.monotonic() + _WAIT_S
     while True:
-        left = [str(path) for hierarchy in hierarchies() for path in _remove(hierarchy / layout.cgroup)]
+        # runc makes its groups in the unified hierarchy too, where there are both kinds.
+        every = {*hierarchies(), ROOT / "unified"}
+        left = [str(path) for hierarchy in every for path in _remove(hierarchy / layout.cgroup)]
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.1)

@@ -1,6 +1,7 @@
 """The configuration files of a cluster's parts, as text. Pure."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from tests.cluster.layout import Layout, Node
@@ -135,16 +136,20 @@ def write(layout: Layout, forwards: tuple[int, ...]) -> None:
     for folder in (layout.home, layout.run, layout.logs):
         folder.mkdir(parents=True, exist_ok=True)
     # Pods ask the cluster's DNS; what it does not know nobody here does.
-    (layout.home / "resolv.conf").write_text("")
-    (layout.home / "registry.yaml").write_text(registry(layout))
+    _put(layout.home / "resolv.conf", "")
+    _put(layout.home / "registry.yaml", registry(layout))
     for name in (layout.registry, *(f"127.0.0.1:{port}" for port in forwards)):
-        folder = layout.home / "registries" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "hosts.toml").write_text(hosts(name))
+        _put(layout.home / "registries" / name / "hosts.toml", hosts(name))
     for node in layout.nodes:
-        for folder in (node.state / "cni", node.run):
-            folder.mkdir(parents=True, exist_ok=True)
-        (node.state / "containerd.toml").write_text(containerd(node))
-        (node.state / "cni" / "10-pods.conflist").write_text(json.dumps(network(node), indent=1))
-        (node.state / "kubelet.yaml").write_text(json.dumps(kubelet(node), indent=1))
-        (node.state / "proxy.yaml").write_text(json.dumps(proxy(node), indent=1))
+        node.run.mkdir(parents=True, exist_ok=True)
+        _put(node.state / "containerd.toml", containerd(node))
+        _put(node.state / "cni" / "10-pods.conflist", json.dumps(network(node), indent=1))
+        _put(node.state / "kubelet.yaml", json.dumps(kubelet(node), indent=1))
+        _put(node.state / "proxy.yaml", json.dumps(proxy(node), indent=1))
+
+
+def _put(file: Path, text: str) -> None:
+    """Leave alone what is so already: a part that watches its file would start anew."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists() or file.read_text() != text:
+        file.write_text(text)

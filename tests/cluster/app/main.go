@@ -1,7 +1,8 @@
 // A program that behaves, or misbehaves, as a test wishes.
 //
 //	app serve              answer on $PORT; end on SIGTERM once the open requests are answered
-//	app load URL SECONDS   ask URL without a pause, then print what came back as one line of JSON
+//	app load URL SECONDS   ask URL again and again, then, or at SIGTERM, print what came back as one line of JSON
+//	app stop               send SIGTERM to the first process
 //	app get URL [WAIT]     exit with 0 when URL answers 200, with 7 when it cannot be reached within WAIT seconds
 //	app crash              print 'boom', exit with 3
 //	app eat                take memory until it is killed
@@ -35,6 +36,11 @@ func main() {
 		load(os.Args[2], seconds(3, 10))
 	case "get":
 		get(os.Args[2], seconds(3, 3))
+	case "stop":
+		if err := syscall.Kill(1, syscall.SIGTERM); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
 	case "crash":
 		fmt.Println("boom")
 		os.Exit(3)
@@ -136,6 +142,11 @@ func get(url string, within time.Duration) {
 // A new connection for every second request: both what a pool keeps and what it opens must survive a release.
 func load(url string, long time.Duration) {
 	end := time.Now().Add(long)
+	var stopped atomic.Bool
+	go func() {
+		wait()
+		stopped.Store(true)
+	}()
 	var sent, failed atomic.Int64
 	var lock sync.Mutex
 	var times []float64
@@ -146,7 +157,7 @@ func load(url string, long time.Duration) {
 		go func() {
 			defer group.Done()
 			pooled := &http.Client{Timeout: 10 * time.Second}
-			for count := 0; time.Now().Before(end); count++ {
+			for count := 0; time.Now().Before(end) && !stopped.Load(); count++ {
 				client := pooled
 				if count%2 == 0 {
 					client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
