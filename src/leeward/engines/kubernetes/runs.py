@@ -86,7 +86,7 @@ class Runs:
         told = ""
         while True:
             moved = self._sight.moved()
-            pod = next((pod for pod in self._sight.pods.items.values() if pod.name.startswith(f"{name}-")), None)
+            pod = self._sight.starting_with(want.app, f"{name}-")
             if pod is not None and good(pod):
                 return pod
             if pod is not None:

@@ -8,6 +8,7 @@ from typing import Any
 from leeward.engines.changes import Changes
 from leeward.engines.kubernetes import observe
 from leeward.engines.kubernetes.cluster import Cluster
+from leeward.engines.kubernetes.index import Index
 from leeward.engines.kubernetes.informer import Informer, Key
 from leeward.engines.kubernetes.kinds import DEPLOYMENT, EVENT, NODE, OF_APPS, OF_PROJECTS, OPTIONAL, POD, Kind
 from leeward.engines.kubernetes.names import HOME, INSTANCE
@@ -46,6 +47,13 @@ class Sight:
         self._leaving: dict[str, float] = {}
         self._baselines: dict[tuple[str, Key, str], str] = {}
         self._checks: dict[str, _Check] = {}
+        self._pods_by_app: Index[Key, Pod] = Index(lambda pod: pod.app)
+        self._pods_by_name: Index[Key, Pod] = Index(lambda pod: pod.name)
+        self._pods_by_uid: Index[Key, Pod] = Index(lambda pod: pod.uid)
+        self._groups_by_app: Index[Key, Group] = Index(lambda one: one.known.app)
+        self._objects_by_app: Index[tuple[str, Key], Known] = Index(lambda each: each.app)
+        self._by_project: Index[tuple[str, Key], Known] = Index(lambda each: each.project)
+        self._largest: Largest | None = None
         self.settle: Callable[[Pod | None, Pod | None], None] = lambda before, after: None
         """Called after each change of a pod, old and new."""
         mine = {"labelSelector": f"{HOME}={rules.home}"}
@@ -53,7 +61,7 @@ class Sight:
         self.groups: Informer[Group] = Informer(cluster, DEPLOYMENT, group, self._group, match=mine)
         failed = {"fieldSelector": "involvedObject.kind=Pod,reason=Unhealthy"}
         self._events: Informer[_Check] = Informer(cluster, EVENT, _check, self._event, match=failed, optional=True)
-        self._nodes: Informer[Largest] = Informer(cluster, NODE, _room, lambda *_: None, optional=True)
+        self._nodes: Informer[Largest] = Informer(cluster, NODE, _room, self._node, optional=True)
         self.objects: dict[str, Informer[Known]] = {
             kind.kind: Informer(
                 cluster, kind, known, self._object(kind), match=mine, partial=True, optional=kind in OPTIONAL
@@ -89,6 +97,8 @@ class Sight:
     # --- hearing ------------------------------------------------------------------------------------------
 
     def _pod(self, key: Key, before: Pod | None, after: Pod | None) -> None:
+        for index in (self._pods_by_app, self._pods_by_name, self._pods_by_uid):
+            index.told(key, before, after)
         pod = after or before
         assert pod is not None
         if after is None:
@@ -107,14 +117,16 @@ class Sight:
         self.changed(pod.app)
 
     def _group(self, key: Key, before: Group | None, after: Group | None) -> None:
-        self._baseline(DEPLOYMENT, key, before.known if before else None, after.known if after else None)
+        self._groups_by_app.told(key, before, after)
+        self._known(DEPLOYMENT, key, before.known if before else None, after.known if after else None)
         one = after or before
         assert one is not None
         self.changed(one.known.app)
 
     def _object(self, kind: Kind) -> Callable[[Key, Known | None, Known | None], None]:
         def told(key: Key, before: Known | None, after: Known | None) -> None:
-            self._baseline(kind, key, before, after)
+            self._objects_by_app.told((kind.kind, key), before, after)
+            self._known(kind, key, before, after)
             one = after or before
             assert one is not None
             if after is None or self.drifted(kind, key, after):
@@ -124,7 +136,13 @@ class Sight:
 
         return told
 
-    def _baseline(self, kind: Kind, key: Key, before: Known | None, after: Known | None) -> None:
+    def _node(self, key: Key, before: Largest | None, after: Largest | None) -> None:
+        rooms = self._nodes.items.values()
+        most = (max(room.millicpu for room in rooms), max(room.memory_mib for room in rooms)) if rooms else None
+        self._largest = Largest(*most) if most is not None else None
+
+    def _known(self, kind: Kind, key: Key, before: Known | None, after: Known | None) -> None:
+        self._by_project.told((kind.kind, key), before, after)
         if after is None:
             if before is not None:
                 self._baselines.pop((kind.kind, key, before.uid), None)
@@ -136,7 +154,7 @@ class Sight:
         last = self._checks.get(after.uid) if after is not None else None
         if after is None or (last is not None and last.at > after.at):
             return
-        pod = next((pod for pod in self.pods.items.values() if pod.uid == after.uid), None)
+        pod = self._pods_by_uid.one(after.uid)
         if pod is not None or not self.pods.synced.is_set():
             self._checks[after.uid] = after
         if pod is not None and (last is None or last.message != after.message):
@@ -174,36 +192,30 @@ class Sight:
 
     def of_app(self, app: str) -> tuple[tuple[Kind, Key, Known], ...]:
         """Every object of an app but its pods; Deployments first, so that nothing is started again."""
-        found = [(DEPLOYMENT, key, each.known) for key, each in self.groups.items.items() if each.known.app == app]
-        for watch in self.objects.values():
-            found += [(watch.kind, key, each) for key, each in watch.items.items() if each.app == app]
+        found = [(DEPLOYMENT, key, one.known) for key, one in self._groups_by_app.of(app).items()]
+        found += [(self.objects[kind].kind, key, each) for (kind, key), each in self._objects_by_app.of(app).items()]
         return tuple(found)
 
     def empty_projects(self) -> tuple[tuple[str, str], ...]:
         """Project and namespace of those in which nothing of an app is left."""
-        used = {each.known.project for each in self.groups.items.values()}
-        used |= {pod.project for pod in self.pods.items.values()}
-        for watch in self.objects.values():
-            used |= {each.project for each in watch.items.values() if each.app}
         spaces = self.objects["Namespace"].items
         return tuple(
-            (each.project, name) for (_, name), each in spaces.items() if each.project not in used and not each.deleted
+            (each.project, name)
+            for (_, name), each in spaces.items()
+            if not each.deleted and not any(one.app for one in self._by_project.of(each.project).values())
         )
 
     # --- instances ----------------------------------------------------------------------------------------
 
     def observed(self, app: str) -> Observed:
         """What is known of an app."""
-        found = [self._shown(pod) for pod in self.pods.items.values() if pod.app == app and pod.role == INSTANCE]
-        for one in self.groups.items.values():
-            here = sum(i.process == one.known.process and i.generation == one.known.generation for i in found)
-            if one.known.app == app and one.refused and here < one.replicas:
-                mine = one.known
-                found.append(
-                    observe.refused(
-                        app, mine.process, mine.project, mine.generation, one.refused, seconds(one.created_at)
-                    )
-                )
+        found = [self._shown(pod) for pod in self._pods_by_app.of(app).values() if pod.role == INSTANCE]
+        for one in self._groups_by_app.of(app).values():
+            mine = one.known
+            here = sum(i.process == mine.process and i.generation == mine.generation for i in found)
+            if one.refused and here < one.replicas:
+                at = seconds(one.created_at)
+                found.append(observe.refused(app, mine.process, mine.project, mine.generation, one.refused, at))
         return Observed(app, tuple(found))
 
     def _shown(self, pod: Pod) -> Instance:
@@ -224,39 +236,38 @@ class Sight:
         return shown
 
     def _group_of(self, pod: Pod) -> Group | None:
-        return next(
-            (
-                one
-                for one in self.groups.items.values()
-                if (one.known.app, one.known.process, one.known.generation) == (pod.app, pod.process, pod.generation)
-            ),
-            None,
+        same = (
+            one
+            for one in self._groups_by_app.of(pod.app).values()
+            if (one.known.process, one.known.generation) == (pod.process, pod.generation)
         )
+        return next(same, None)
 
     def largest(self) -> Largest | None:
         """The most that any one node has; None when nodes may not be looked at."""
-        rooms = self._nodes.items.values()
-        if not rooms:
-            return None
-        return Largest(max(room.millicpu for room in rooms), max(room.memory_mib for room in rooms))
+        return self._largest
 
     def named(self, instance: str) -> Pod | None:
         """The pod of an instance."""
-        return next((pod for pod in self.pods.items.values() if pod.name == instance), None)
+        return self._pods_by_name.one(instance)
+
+    def starting_with(self, app: str, name: str) -> Pod | None:
+        """A pod of an app whose name begins so."""
+        return next((pod for pod in self._pods_by_app.of(app).values() if pod.name.startswith(name)), None)
 
     def of_process(self, app: str, process: str) -> dict[int, Group]:
         """The generations of a process."""
         return {
             one.known.generation: one
-            for one in self.groups.items.values()
-            if one.known.app == app and one.known.process == process and not one.known.deleted
+            for one in self._groups_by_app.of(app).values()
+            if one.known.process == process and not one.known.deleted
         }
 
     def memory(self, app: str, process: str, serves: int | None) -> Memory:
         """What the plan cannot see in the instances."""
-        pods = [pod for pod in self.pods.items.values() if pod.app == app and pod.process == process]
-        draining = {pod.name: pod.since for pod in pods if pod.draining}
-        return Memory(draining, frozenset(self._fresh), serves)
+        pods = self._pods_by_app.of(app).values()
+        draining = {pod.name: pod.since for pod in pods if pod.draining and pod.process == process}
+        return Memory(draining, frozenset(pod.name for pod in pods if pod.name in self._fresh), serves)
 
     def served(self, app: str, process: str, routed: frozenset[str] | None) -> None:
         """Remember which instances have had requests."""
@@ -291,13 +302,11 @@ class Sight:
 
     def apps(self) -> frozenset[str]:
         """The apps of which anything is there."""
-        found = {pod.app for pod in self.pods.items.values()} | {one.known.app for one in self.groups.items.values()}
-        for watch in self.objects.values():
-            found |= {each.app for each in watch.items.values()}
-        return frozenset(found - {""})
+        found = {*self._pods_by_app, *self._groups_by_app, *self._objects_by_app}
+        return frozenset(str(app) for app in found if app)
 
     def _apps_of(self, project: str) -> set[str]:
-        return {one.known.app for one in self.groups.items.values() if one.known.project == project}
+        return {each.app for each in self._by_project.of(project).values() if each.app}
 
 
 def _stopping(shown: Instance) -> Instance:
