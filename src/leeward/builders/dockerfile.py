@@ -16,6 +16,8 @@ APP_USER = "1000:1000"
 # Secrets that are the builder's own: trust and indexes; read by `with-ca` in the build bases.
 NETWORK_SECRETS = ("leeward_ca", "leeward_pip_index", "leeward_npm_registry")
 _APT_CACHE = Cache("apt", "/var/cache/apt", locked=True)
+# What is different each time, so that the same packages make the same layer.
+_APT_LEAVES = "/var/lib/apt/lists/* /var/log/apt/* /var/log/*.log /var/cache/ldconfig/aux-cache"
 _SIMPLE = re.compile(r"[A-Za-z0-9_@%+:,./-]+")
 _OPERATORS = re.compile(r"[;&|\n(){}<>`]|\$\(")
 _BUILTINS = frozenset(
@@ -104,7 +106,7 @@ def _run(step: Run, scope: str, user: str) -> str:
 def _packages(names: Sequence[str], scope: str) -> str:
     install = f"apt-get install -y --no-install-recommends {' '.join(shlex.quote(name) for name in names)}"
     mounts = [_cache(_APT_CACHE, scope), "--mount=type=secret,id=leeward_ca"]
-    return _lines("RUN", mounts, f"with-ca apt-get update && with-ca {install} && rm -rf /var/lib/apt/lists/*")
+    return _lines("RUN", mounts, f"with-ca apt-get update && with-ca {install} && rm -rf {_APT_LEAVES}")
 
 
 def _cache(cache: Cache, scope: str) -> str:

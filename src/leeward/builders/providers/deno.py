@@ -9,7 +9,7 @@ from leeward.builders.blueprint import Blueprint, Copy, Env, Instruction, Run, S
 from leeward.builders.catalogue import DENO, Offer
 from leeward.builders.loose import mapping, text
 from leeward.builders.providers import built
-from leeward.builders.providers.deno_config import CONFIGS, without_comments
+from leeward.builders.providers.deno_config import CONFIGS, config
 from leeward.builders.providers.provider import Context, Contribution, Detection, Start
 from leeward.builders.providers.python import asked
 from leeward.builders.tree import AppView
@@ -20,6 +20,8 @@ LOCK = "deno.lock"
 _SCOPE = ("DENO_", "NPM_", "JSR_")
 _HOME = "/opt/deno"
 _MODULES = "/out/modules"
+# What Deno notes of the files that it read is different each time, and made anew where it is missing.
+_NOTES = f"rm -f {_HOME}/*_cache_v*"
 # The lock is complete then, so that Deno does not want to write it when it starts.
 _APART = f"for part in node_modules deno.lock; do if [ -e $part ]; then cp -a $part {_MODULES}/; fi; done"
 _BINARY = "/usr/local/bin/deno"
@@ -60,14 +62,14 @@ class Deno:
         """Version, modules, start, and the stages."""
         view = context.view
         path = view.first(*CONFIGS) or ""
-        config = without_comments(view, path) if path else {}
+        said = config(view, path) if path else {}
         version = choose(DENO, list(_demands(context)), context.remembered)
         offer = DENO.offer(version.name)
         exact = ".".join(map(str, offer.full)) if offer else version.name
         found = system_packages.find({}, (), asked(context))
-        start = _start(view, config, path)
+        start = _start(view, said, path)
         remote = _remote(view)
-        stages, copies, files = _stages(context, config, start, remote, found.build)
+        stages, copies, files = _stages(context, said, start, remote, found.build)
         env = {"DENO_DIR": _HOME, "DENO_NO_UPDATE_CHECK": "1", "NODE_ENV": "production"}
         tool = Copy((_BINARY,), _BINARY, stage="deno")
         run = Stage("run", "debian13", built.run(found.run, env, (tool, *copies)))
@@ -169,7 +171,7 @@ def _stages(
         Env({"DENO_DIR": _HOME, "DENO_NO_UPDATE_CHECK": "1", "DENO_TLS_CA_STORE": "system"}),
         Workdir("/app"),
         *built.install(context, () if whole else files, commands, (), _SCOPE),
-        Run((f"mkdir -p {_HOME} {_MODULES}/node_modules", _APART)),
+        Run((f"mkdir -p {_HOME} {_MODULES}/node_modules", _NOTES, _APART)),
     )
     install = Stage("install", "debian13", steps)
     modules = (Copy((_HOME,), _HOME, stage="install"), Copy((_MODULES,), "/app", stage="install"))

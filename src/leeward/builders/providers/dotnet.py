@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from leeward.builders import system_packages
 from leeward.builders.blueprint import Blueprint, Cache, Copy, Env, Instruction, Stage, Workdir
 from leeward.builders.catalogue import DOTNET
+from leeward.builders.loose import text as word
 from leeward.builders.providers import built, foreign
-from leeward.builders.providers.deno_config import plain
+from leeward.builders.providers.deno_config import config
 from leeward.builders.providers.provider import Context, Contribution, Detection, Start
 from leeward.builders.providers.python import asked
 from leeward.builders.providers.python_dependencies import SAFE_PATH
@@ -44,7 +45,7 @@ _SDK = re.compile(r"Sdk=\"([\w.]{1,80})", re.A)
 _ASSEMBLY = re.compile(r"<AssemblyName>\s*([\w.-]{1,120})\s*</", re.A)
 _TESTS = re.compile(r"Microsoft\.NET\.Test\.Sdk|<IsTestProject>\s*true", re.I)
 _EXE = re.compile(r"<OutputType>\s*Exe\s*</", re.I)
-_VERSION = re.compile(r'"version"\s*:\s*"(\d{1,3}\.\d{1,3}\.\d{3})"')
+_VERSION = re.compile(r"\d{1,3}\.\d{1,3}\.\d{3}", re.A)
 _HEALTH = re.compile(r"""Map(?:HealthChecks|Get)\(\s*"(/(?:healthz?|livez|readyz|up))["']""")
 _NAME = re.compile(r"[\w.-]{1,120}", re.A)
 _IGNORE = (*built.IGNORE, "**/bin", "**/obj", "Dockerfile", ".dockerignore")
@@ -189,11 +190,10 @@ def _version(context: Context, project: Project | None) -> tuple[Chosen, str]:
     if option := context.option("CSHARP_SDK_VERSION"):
         demands += [Demand(option[0], pinned(option[0], 1) or (lambda offer: False), option[1])]
     exact = ""
-    if match := _VERSION.search(plain(view.read(GLOBAL)) if view.has(GLOBAL) else ""):
-        place = view.where(GLOBAL, match[1], f"sdk {match[1]}")
-        if accepts := pinned(match[1], 1):
-            exact = match[1] if not demands else ""
-            demands.append(Demand(match[1], accepts, place, pin=True))
+    sdk = word(config(view, GLOBAL), "sdk", "version") if view.has(GLOBAL) else ""
+    if _VERSION.fullmatch(sdk) and (accepts := pinned(sdk, 1)):
+        exact = sdk if not demands else ""
+        demands.append(Demand(sdk, accepts, view.where(GLOBAL, sdk, f"sdk {sdk}"), pin=True))
     demands += _targets(view, project)
     chosen = choose(DOTNET, demands, context.remembered)
     # SDKs are kept under their full number: what a global.json pins is there for ever.
