@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from leeward.builders.catalogue import PYTHON
 from leeward.builders.plan import plan
 from leeward.builders.wheel_probe import WheelProbe
 from leeward.builders.wheels_wanted import Wanted
@@ -38,12 +39,12 @@ async def test_a_tree_whose_packages_nobody_listed_before_is_planned_with_what_t
     (app / "main.py").write_text("print(1)\n")
     said: list[str] = []
     first = plan(app, AppSpec(), {}, {})
-    assert first.versions == {"python": "3.13"}
+    assert first.versions == {"python": PYTHON.usual}
 
     found = await WheelProbe(settings(tmp_path)).find(app, AppSpec(), {}, first, said.append)
     if any("gave no answer" in line for line in said):
         pytest.skip(f"no Python index answers: {said}")
 
-    assert found == "3.11"
+    assert found in ("3.11", "3.12")
     again = plan(app, AppSpec(), {}, {"python": found, "python wheels": "yes"})
-    assert again.versions == {"python": "3.11"}
+    assert again.versions == {"python": found}

@@ -13,7 +13,9 @@ from tests.unit.planner_trees import FASTAPI, decided, planned, warned
 from leeward.builders import relaxed_json
 from leeward.builders.foreign_packages import NIX
 from leeward.errors import Invalid, PlanFailed
+from leeward.model import parse
 from leeward.model.build import BuildPlan
+from leeward.plan.release import left
 
 PYTHON = {"requirements.txt": "fastapi\nuvicorn\n", "main.py": FASTAPI}
 NODE = {"package.json": '{"scripts": {"build": "tsc", "start": "node x.js"}}', "package-lock.json": "{}"}
@@ -401,3 +403,19 @@ def test_no_file_breaks_a_plan(tmp_path: Path, table: Mapping[str, Any], file: s
     finally:
         (tmp_path / f"{file}.json").unlink(missing_ok=True)
     found.dockerfile.encode()
+
+
+def test_a_process_that_left_the_procfile_goes(tmp_path: Path) -> None:
+    known = parse.manifest("processes: {web: {size: nano}, worker: {size: micro}}\n")
+
+    found = planned(tmp_path, {**PYTHON, "Procfile": "web: serve\n"}, spec=known)
+
+    assert set(found.processes) == {"web"}
+    assert "process-gone" in warned(found)
+    assert set(left(known, found.processes, found.strategy).processes) == {"web"}
+    assert left(known, found.processes, "dockerfile") == known
+
+
+def test_a_worker_of_the_manifest_without_a_command_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="processes/worker/command"):
+        planned(tmp_path, {**PYTHON, "leeward.yaml": "processes: {worker: {size: micro}}\n"})

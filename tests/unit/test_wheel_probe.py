@@ -11,6 +11,7 @@ from tests.unit.control_stage import Stage, stage
 from tests.unit.planner_trees import FASTAPI, decided, planned, write
 
 from leeward.builders import wheel_probe
+from leeward.builders.catalogue import PYTHON
 from leeward.builders.tree import AppView
 from leeward.builders.wheel_probe import WheelProbe
 from leeward.builders.wheels_wanted import Wanted, command, wanted
@@ -29,7 +30,7 @@ def asked(root: Path, files: Mapping[str, str], env: Mapping[str, str] | None = 
 
 
 def test_without_a_version_the_catalogues_are_asked_for_newest_first(tmp_path: Path) -> None:
-    assert asked(tmp_path, PINNED) == Wanted(("flask==3.0.0", "blis==0.7.9"), ("3.13", "3.11"))
+    assert asked(tmp_path, PINNED) == Wanted(("flask==3.0.0", "blis==0.7.9"), PYTHON.names[::-1])
 
 
 @pytest.mark.parametrize(

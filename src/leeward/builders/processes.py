@@ -51,8 +51,7 @@ def processes(
 ) -> Processes:
     """All processes. Raises PlanFailed when there is nothing to run."""
     workers = _workers(spec, said, listed)
-    if part is not None:
-        _check(spec, workers)
+    gone = _check(spec, said, workers) if part is not None else ()
     web, notes = _web(spec, listed, start, part, bool(workers))
     if web is None and not workers and part is not None:
         raise PlanFailed(f"no start command was found for this {provider} app", hint=help, code="no-start-command")
@@ -77,7 +76,7 @@ def processes(
     if release:
         decisions.append(Decision("release command", release.command, release.evidence))
     first = web.command if web else image.command if image else next((w.command for w in workers.values()), None)
-    return Processes(first, commands, release.command if release else None, tuple(decisions), notes)
+    return Processes(first, commands, release.command if release else None, tuple(decisions), (*gone, *notes))
 
 
 def _jobs(spec: AppSpec, said: Mapping[str, Evidence]) -> list[Decision]:
@@ -97,15 +96,20 @@ def _workers(spec: AppSpec, said: Mapping[str, Evidence], listed: Procfile) -> d
     return found
 
 
-def _check(spec: AppSpec, workers: Mapping[str, Start]) -> None:
-    """Only `web` can be found out from the files."""
+def _check(spec: AppSpec, said: Mapping[str, Evidence], workers: Mapping[str, Start]) -> tuple[Diagnostic, ...]:
+    """Only `web` can be found out from the files. What an earlier Procfile had, and this one has not, is gone."""
+    missing = [name for name in sorted(spec.processes) if name != "web" and name not in workers]
     problems = [
         Problem(f"processes/{name}/command", "is not set, and no Procfile has it", "say how the process is started")
-        for name in sorted(spec.processes)
-        if name != "web" and name not in workers
+        for name in missing
+        if f"processes.{name}" in said
     ]
     if problems:
         raise Invalid(problems)
+    return tuple(
+        Diagnostic("info", "process-gone", f"the process '{name}' of the last release is in no file any more: it goes")
+        for name in missing
+    )
 
 
 def _web(

@@ -21,7 +21,7 @@ from leeward.model.release import Deploy, DeployKind, Phase, Release, SourceKind
 from leeward.model.runtime import LogLine
 from leeward.model.secret import Secret, Variable, revealed
 from leeward.plan.domains import refused
-from leeward.plan.release import complete, merged_env, overridden
+from leeward.plan.release import complete, left, merged_env, overridden
 from leeward.ports import Builder, BuildJob, Probes, Registry, Say, Source, Stores, every_app
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class Phases:
             say(f"plan: {decision.topic}: {decision.chose}{because}")
         for diagnostic in plan.diagnostics:
             say(f"plan: {diagnostic.level}: {diagnostic.text}{f' ({diagnostic.fix})' if diagnostic.fix else ''}")
-        full = complete(spec, plan.processes, plan.health_path, plan.formation)
+        full = complete(left(spec, plan.processes, plan.strategy), plan.processes, plan.health_path, plan.formation)
         await self._refuse_taken(deploy.app, full.domains)
         await self._refuse_unknown(full.region)
         carry = {

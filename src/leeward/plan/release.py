@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from leeward.model.app import AppSpec, Health, ProcessSpec
+from leeward.model.app import AppSpec, Health, ProcessSpec, Strategy
 from leeward.model.release import Release
 from leeward.model.secret import Env, Secret, Variable
 from leeward.model.wish import App, Override
@@ -45,6 +45,14 @@ def complete(
     web = processes.get(WEB)
     if web is not None and health_path and "health" not in web.model_fields_set:
         processes[WEB] = web.model_copy(update={"health": Health(path=health_path)})
+    return spec.model_copy(update={"processes": processes})
+
+
+def left(spec: AppSpec, commands: Mapping[str, str | None], strategy: str) -> AppSpec:
+    """The spec without processes that an earlier plan found in files, and that no file has any more."""
+    if strategy != Strategy.AUTO:
+        return spec
+    processes = {name: each for name, each in spec.processes.items() if name == WEB or each.command or name in commands}
     return spec.model_copy(update={"processes": processes})
 
 
