@@ -133,7 +133,9 @@ def read_files(found: Foreign, view: AppView) -> None:
         if (rule := _slugignore(line)) is not None:
             found.excluded.append((rule, Evidence(".slugignore", number)))
     _aptfile(found, view)
-    for path in (".profile", *sorted(p for p in view.paths if re.fullmatch(r"\.profile\.d/[^/]+\.sh", p))):
+    folder = view.at(".profile.d")
+    scripts = [f".profile.d/{name}" for name in (folder.paths if folder else ()) if name.endswith(".sh")]
+    for path in (".profile", *scripts[:20]):
         if view.has(path):
             fix = f"begin the start command with `. ./{path} &&`, or set its variables with `lee env set`"
             found.note(Evidence(path), "is not read before a process starts", fix)
