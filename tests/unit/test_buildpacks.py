@@ -130,6 +130,35 @@ def test_the_platforms_variables_hold_trust_indexes_and_what_the_plan_names_and_
     assert "LEEWARD_BUILD_CACHE" not in phases.variables(plan, env, False, ca=False, pip_index="", npm_registry="")
 
 
+@pytest.mark.parametrize("name", ["../../etc/cron.d/x", "/etc/x", "a/b", "", ".", "A=B", "A\nB"])
+def test_no_argument_becomes_a_file_elsewhere(name: str, tmp_path: Path) -> None:
+    plan = plan_of(("..",), {name: "x", "FINE": "y"})
+
+    found = phases.variables(plan, {"..": "z"}, False, ca=False, pip_index="", npm_registry="")
+
+    assert found == {"FINE": "y"}
+    manifest = f"build: {{strategy: buildpacks, args: {{{json.dumps(name)}: x}}}}\n"
+    with pytest.raises(Invalid, match="build/args"):
+        planned(tmp_path, {"leeward.yaml": manifest, "Procfile": "web: ./run\n"})
+
+
+def test_what_app_json_and_project_toml_say_is_taken_over(tmp_path: Path) -> None:
+    files = {
+        "leeward.yaml": BUILDPACKS,
+        "requirements.txt": "flask\n",
+        "Procfile": "web: gunicorn app:app\nclock: python clock.py\n",
+        "app.json": json.dumps({"env": {"MODE": "demo"}, "formation": {"web": {"quantity": 2}}}),
+        "project.toml": '[[build.env]]\nname = "BP_LOG_LEVEL"\nvalue = "debug"\n',
+    }
+
+    found = planned(tmp_path, files)
+
+    assert found.args["BP_LOG_LEVEL"] == "debug"
+    assert found.formation["web"]["instances"] == 2
+    assert json.loads(found.args["LEEWARD_ENV"])["MODE"] == "demo"
+    assert not any("BP_LOG_LEVEL" in note.text for note in found.diagnostics)
+
+
 def test_an_order_has_one_group_in_which_only_the_procfile_may_stay_out() -> None:
     text = phases.order_toml(("node", "static", "procfile"))
 
@@ -266,6 +295,19 @@ def test_the_engine_is_given_what_it_lacks_and_the_id_of_it_all(tmp_path: Path) 
     assert settings["Labels"]["leeward.app"] == "shop"
     assert settings["Entrypoint"][:2] == ["/bin/sh", "-c"]
     assert settings["Cmd"] == []
+
+
+def test_a_description_without_end_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout.write_sparse(tmp_path / "x", {**shown("run"), "Config": {"Labels": {"a": "b" * 5000}}})
+    monkeypatch.setattr(layout, "_LARGEST", 4000)
+
+    with pytest.raises(BuildFailed, match="no image that can be read"):
+        layout.read(tmp_path / "x")
+
+
+def test_a_build_that_wrote_nothing_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match="no image that can be read"):
+        layout.read(tmp_path / "x")
 
 
 def test_what_lies_above_the_app_is_kept_for_the_next_build(tmp_path: Path) -> None:

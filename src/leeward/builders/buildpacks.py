@@ -230,7 +230,11 @@ class _Runner:
         id_file = work / f"{step.name}.id"
         options = (f"--cidfile={id_file}", *phases.arguments(step, builder, self._bounds, name, labels))
         watch = PhaseWatch(
-            self._settings, self._cgroup, id_file, (work / "layers", work / "app"), lambda id: self._layer_of(id)
+            self._settings,
+            self._cgroup,
+            id_file,
+            tuple(work / name for name in ("layers", "app", "layout")),
+            lambda id: self._layer_of(id),
         )
         client = asyncio.create_task(run((*self._docker, "run", *options), line, masker=masker))
         watching = asyncio.create_task(watch.run())

@@ -14,9 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from leeward.errors import BuildFailed
+
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_LARGEST = 16 << 20
+# The engine cannot stack more.
+_MOST_LAYERS = 120
 _METADATA = "io.buildpacks.lifecycle.metadata"
 _BUILD = "io.buildpacks.build.metadata"
 # Without a command: the process that the buildpacks made, which brings its own environment.
@@ -76,10 +81,16 @@ def write_sparse(folder: Path, shown: Mapping[str, Any]) -> None:
 
 def read(folder: Path) -> Exported:
     """What the lifecycle wrote."""
-    index = json.loads((folder / "index.json").read_bytes())
-    manifest = json.loads(_blob(folder, index["manifests"][0]["digest"]).read_bytes())
-    config = json.loads(_blob(folder, manifest["config"]["digest"]).read_bytes())
-    return Exported(config, tuple(layer["digest"] for layer in manifest["layers"]), folder)
+    try:
+        index = _load(folder / "index.json")
+        manifest = _load(_blob(folder, index["manifests"][0]["digest"]))
+        config = _load(_blob(folder, manifest["config"]["digest"]))
+        found = Exported(config, tuple(layer["digest"] for layer in manifest["layers"]), folder)
+        if len(found.layers) != len(found.blobs) or len(found.blobs) > _MOST_LAYERS:
+            raise ValueError(f"{len(found.layers)} layers")
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise BuildFailed(f"the build wrote no image that can be read: {error}", hint="read the log above") from error
+    return found
 
 
 def keep(exported: Exported, target: Path) -> None:
@@ -178,6 +189,13 @@ def _write(folder: Path, config: bytes, layers: Sequence[Mapping[str, Any]]) -> 
     index = {"schemaVersion": 2, "manifests": [_store(folder, manifest, _MANIFEST)]}
     (folder / "index.json").write_bytes(_json(index))
     (folder / "oci-layout").write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
+
+
+def _load(path: Path) -> Any:
+    """A small JSON file: what a build decides about has a bound."""
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(f"its description is larger than {_LARGEST >> 20} MiB")
+    return json.loads(path.read_bytes())
 
 
 def _store(folder: Path, content: bytes, kind: str) -> dict[str, Any]:

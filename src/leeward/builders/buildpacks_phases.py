@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from leeward.builders.debian import EPOCH
+from leeward.model.app import ENV_KEY
 from leeward.model.build import BuildPlan
 
 # What the lifecycle of today's builder images and ours both speak.
@@ -178,7 +179,9 @@ def variables(
     if own:
         found["LEEWARD_BUILD_CACHE"] = _TOOLS
     found |= dict(plan.args)
-    return found | {name: env[name] for name in plan.build_secrets if name in env}
+    found |= {name: env[name] for name in plan.build_secrets if name in env}
+    # They become names of files: whatever a manifest called its arguments, none may lead elsewhere.
+    return {name: value for name, value in found.items() if ENV_KEY.fullmatch(name)}
 
 
 def order_toml(group: Sequence[str], version: str = "1.0.0") -> str:

@@ -10,15 +10,16 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from leeward.builders import dockerfile, manifest_lines, procfile
+from leeward.builders import dockerfile, foreign_files, foreign_project, manifest_lines, procfile
 from leeward.builders.blueprint import Env
 from leeward.builders.cnb import go, node, python, static
+from leeward.builders.loose import mapping, text
 from leeward.builders.processes import Processes, given, processes
 from leeward.builders.providers import PROVIDERS
 from leeward.builders.providers.provider import Context, Contribution
 from leeward.builders.tree import AppView
 from leeward.errors import Invalid, PlanFailed, Problem
-from leeward.model.app import AppSpec, Strategy
+from leeward.model.app import ENV_KEY, AppSpec, Strategy
 from leeward.model.build import BuildPlan, Decision, Diagnostic, Evidence
 
 FLAVOURS = ("buildpacks", "buildpacks-build")
@@ -49,27 +50,33 @@ def plan(
     tags: Mapping[str, str],
 ) -> BuildPlan:
     """How buildpacks build the app. Raises PlanFailed naming the files that were looked for; Invalid."""
+    if wrong := [name for name in spec.build.args if not ENV_KEY.fullmatch(name)]:
+        hint = "use letters, digits and '_'"
+        raise Invalid([Problem("build/args", f"'{name}' is not the name of a variable", hint) for name in wrong])
+    said = manifest_lines.read(view, spec.name) or manifest_lines.read(root, spec.name)
+    listed = procfile.read(view)
+    known = {tool: version for tool, version in versions.items() if version in VERSIONS.get(tool, (version,))}
+    bare = Context(view, spec, env, known, manifest=said, root=root, commands=_commands(spec, listed))
+    option = bare.option("PROVIDER")
+    context = foreign_files.context(bare, option)
     if spec.build.builder:
-        return _named(view, root, spec, env)
+        return _named(context, listed)
     found = matches(view)
-    option = Context(view, spec, env, {}).option("PROVIDER")
     if option and option[0] not in _ORDER:
         raise PlanFailed(f"'{option[0]}' ({option[1].file}) is no buildpack", hint=f"there are {', '.join(_ORDER)}")
-    listed = procfile.read(view)
     if not found and not option and not listed.processes:
         raise PlanFailed(
             f"no buildpack knows the app in '{view.name}': looked for {', '.join(looked_for())}",
             hint="add one of these files, set path: to the app's directory, or use strategy 'auto'",
             code="no-buildpack",
         )
-    said = manifest_lines.read(view, spec.name) or manifest_lines.read(root, spec.name)
+    bases = tuple(dockerfile.image(flavour, tags) for flavour in FLAVOURS)
     name = option[0] if option else next(iter(found), "")
     if not name:
-        return _listed_only(view, spec, said, listed, tags)
+        return _listed_only(context, listed, bases)
     because = (option[1],) if option else (Evidence(found[name]),)
     others = tuple(other for other in found if other != name)
-    first = Decision("provider", name, because, others)
-    return _ours(view, spec, env, versions, tags, said, listed, name, first)
+    return _ours(context, listed, bases, name, Decision("provider", name, because, others))
 
 
 def matches(view: AppView) -> dict[str, str]:
@@ -83,111 +90,115 @@ def looked_for() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*(file for files in _ORDER.values() for file in files), procfile.FILE)))
 
 
-def _ours(
-    view: AppView,
-    spec: AppSpec,
-    env: Mapping[str, str],
-    versions: Mapping[str, str],
-    tags: Mapping[str, str],
-    said: Mapping[str, Evidence],
-    listed: procfile.Procfile,
-    name: str,
-    first: Decision,
-) -> BuildPlan:
+def _ours(context: Context, listed: procfile.Procfile, bases: tuple[str, ...], name: str, first: Decision) -> BuildPlan:
     provider = next(provider for provider in PROVIDERS if provider.name == name)
-    known = {tool: version for tool, version in versions.items() if version in VERSIONS.get(tool, (version,))}
-    start = given(Context(view, spec, env, known, manifest=said), listed)
-    part = _moved(provider.plan(Context(view, spec, env, known, start, said)))
+    start = given(context, listed)
+    part = _moved(provider.plan(replace(context, start=start)))
     _check_versions(part)
-    running = processes(spec, said, listed, start, part, name, provider.start_help())
+    running = processes(context.spec, context.manifest, listed, start, part, name, provider.start_help())
     output = next((decision.chose for decision in part.decisions if decision.topic == "site"), "")
     group = _group(name, bool(output), running)
     decisions = (
         first,
         Decision("buildpacks", " ".join(f"leeward/{part}" for part in group), (Evidence("Leeward's own builder"),)),
         *(decision for decision in part.decisions if decision.topic not in _NOT_HERE),
-        *running.decisions,
-        *((Decision("health path", part.health[0], (part.health[1],)),) if part.health else ()),
     )
-    return BuildPlan(
-        strategy=Strategy.BUILDPACKS.value,
-        providers=group,
+    found = _finished(context, listed, running, group, decisions, bases)
+    return replace(
+        found,
         package_manager=part.package_manager,
         versions=part.versions,
-        start_command=running.start,
-        processes=running.commands,
-        decisions=decisions,
-        dockerfile="",
-        bases=tuple(dockerfile.image(flavour, tags) for flavour in FLAVOURS),
-        context=view.name,
-        args={**spec.build.args, **_words(part, output)},
+        decisions=(*found.decisions, *((Decision("health path", *_said(part.health)),) if part.health else ())),
+        args={**found.args, **_words(context, part, output)},
         build_secrets=part.secrets,
         health_path=part.health[0] if part.health else None,
-        release_command=running.release,
-        # As on the platforms that buildpacks come from: what an instance writes is its own, and goes with it.
-        read_only=False,
-        diagnostics=(*listed.diagnostics, *part.diagnostics, *running.diagnostics, *_unused(spec, part)),
+        diagnostics=(*found.diagnostics, *part.diagnostics, *_unused(context, part)),
     )
 
 
-def _listed_only(
-    view: AppView, spec: AppSpec, said: Mapping[str, Evidence], listed: procfile.Procfile, tags: Mapping[str, str]
-) -> BuildPlan:
+def _listed_only(context: Context, listed: procfile.Procfile, bases: tuple[str, ...]) -> BuildPlan:
     """Programs that are in the source already, and a Procfile."""
-    start = given(Context(view, spec, {}, {}, manifest=said), listed)
-    running = processes(spec, said, listed, start, None, "procfile", "")
-    return BuildPlan(
-        strategy=Strategy.BUILDPACKS.value,
-        providers=("procfile",),
-        package_manager=None,
-        versions={},
-        start_command=running.start,
-        processes=running.commands,
-        decisions=(Decision("provider", "procfile", (Evidence(procfile.FILE),)), *running.decisions),
-        dockerfile="",
-        bases=tuple(dockerfile.image(flavour, tags) for flavour in FLAVOURS),
-        context=view.name,
-        args=spec.build.args,
-        release_command=running.release,
-        read_only=False,
-        diagnostics=(*listed.diagnostics, *running.diagnostics),
-    )
+    start = given(context, listed)
+    running = processes(context.spec, context.manifest, listed, start, None, "procfile", "")
+    first = Decision("provider", "procfile", (Evidence(procfile.FILE),))
+    return _finished(context, listed, running, ("procfile",), (first,), bases)
 
 
-def _named(view: AppView, root: AppView, spec: AppSpec, env: Mapping[str, str]) -> BuildPlan:
+def _named(context: Context, listed: procfile.Procfile) -> BuildPlan:
     """A builder image by name: its buildpacks decide; what is written down holds all the same."""
-    builder = (spec.build.builder or "").strip()
+    builder = (context.spec.build.builder or "").strip()
     if not _IMAGE.fullmatch(builder):
         raise Invalid(
             [Problem("build/builder", f"'{builder}' is not the name of an image", "write it like 'heroku/builder:24'")]
         )
-    said = manifest_lines.read(view, spec.name) or manifest_lines.read(root, spec.name)
-    listed = procfile.read(view)
-    context = Context(view, spec, env, {}, manifest=said)
-    running = processes(spec, said, listed, given(context, listed), None, "buildpacks", "", None)
-    place = said.get("build.builder", Evidence("leeward.yaml", 0, "build.builder"))
+    running = processes(context.spec, context.manifest, listed, given(context, listed), None, "buildpacks", "", None)
+    place = context.said("build.builder")
+    decisions = (Decision("provider", "buildpacks", (place,)), Decision("builder image", builder, (place,)))
+    found = _finished(context, listed, running, ("buildpacks",), decisions, (builder,))
+    return replace(
+        found,
+        # They are steered by variables of any name.
+        build_secrets=context.secrets(""),
+        diagnostics=(*found.diagnostics, *_unused(context, None)),
+    )
+
+
+def _finished(
+    context: Context,
+    listed: procfile.Procfile,
+    running: Processes,
+    group: tuple[str, ...],
+    decisions: tuple[Decision, ...],
+    bases: tuple[str, ...],
+) -> BuildPlan:
+    """What every plan of buildpacks has."""
+    brought = foreign_files.brought(context, group[0], running.commands)
     return BuildPlan(
         strategy=Strategy.BUILDPACKS.value,
-        providers=("buildpacks",),
+        providers=group,
         package_manager=None,
         versions={},
         start_command=running.start,
         processes=running.commands,
-        decisions=(
-            Decision("provider", "buildpacks", (place,)),
-            Decision("builder image", builder, (place,)),
-            *running.decisions,
-        ),
+        decisions=(*decisions, *running.decisions, *brought.decisions),
         dockerfile="",
-        bases=(builder,),
-        context=view.name,
-        args=spec.build.args,
-        # They are steered by variables of any name.
-        build_secrets=context.secrets(""),
+        bases=bases,
+        context=context.view.name,
+        args={**context.foreign.defaults, **_project(context), **context.spec.build.args},
         release_command=running.release,
+        # As on the platforms that buildpacks come from: what an instance writes is its own, and goes with it.
         read_only=False,
-        diagnostics=(*listed.diagnostics, *running.diagnostics, *_unused(spec, None)),
+        diagnostics=(*listed.diagnostics, *running.diagnostics, *filter(_concerns, brought.diagnostics)),
+        generated=brought.generated,
+        formation=brought.formation,
+        first_command=brought.first,
     )
+
+
+def _project(context: Context) -> dict[str, str]:
+    """Variables of `project.toml`: here its own words are understood."""
+    table = context.view.toml(foreign_project.FILE) if context.view.has(foreign_project.FILE) else {}
+    build = mapping(table, "io", "buildpacks") or mapping(table, "build")
+    listed = [mapping(build, "build").get("env"), build.get("env")]
+    entries = [mapping(entry) for each in listed if isinstance(each, list) for entry in each]
+    pairs = [(text(entry, "name"), str(entry.get("value", ""))) for entry in entries]
+    return {name: value for name, value in pairs if ENV_KEY.fullmatch(name) and name not in context.env}
+
+
+def _concerns(note: Diagnostic) -> bool:
+    """Whether a note on foreign files is true here: buildpacks read their own variables."""
+    return "the buildpacks' variable" not in note.text and "is not used by strategy auto" not in note.text
+
+
+def _commands(spec: AppSpec, listed: procfile.Procfile) -> tuple[str, ...]:
+    """What is started beside the first process, or before a rollout."""
+    found = [process.command for name, process in sorted(spec.processes.items()) if name != "web" and process.command]
+    found += [start.command for name, start in sorted(listed.processes.items()) if name != "web"]
+    return (*found, *((listed.release.command,) if listed.release else ()))
+
+
+def _said(found: tuple[str, Evidence]) -> tuple[str, tuple[Evidence, ...]]:
+    return found[0], (found[1],)
 
 
 def _group(name: str, site: bool, running: Processes) -> tuple[str, ...]:
@@ -203,7 +214,7 @@ def _moved(part: Contribution) -> Contribution:
     return replace(part, start=replace(part.start, command=part.start.command.removeprefix("/app/bin/")))
 
 
-def _words(part: Contribution, output: str) -> dict[str, str]:
+def _words(context: Context, part: Contribution, output: str) -> dict[str, str]:
     """What the buildpacks are told beside the app's own variables."""
     found = {"LEEWARD_OUTPUT": output} if output and output != "." else {}
     last = part.blueprint.stages[-1].steps if part.blueprint.stages else ()
@@ -213,6 +224,8 @@ def _words(part: Contribution, output: str) -> dict[str, str]:
         for key, value in sorted(env.items())
         if not _SET_BY_LAYERS.fullmatch(key) and "$" not in value
     }
+    told = context.foreign
+    env |= {name: said[0] for name, said in sorted({**told.env, **told.run_env}.items())}
     return found | ({"LEEWARD_ENV": json.dumps(env)} if env else {})
 
 
@@ -227,15 +240,21 @@ def _check_versions(part: Contribution) -> None:
             )
 
 
-def _unused(spec: AppSpec, part: Contribution | None) -> Iterator[Diagnostic]:
+def _unused(context: Context, part: Contribution | None) -> Iterator[Diagnostic]:
     """What a user wrote and buildpacks do not read."""
-    build = spec.build
+    build, told = context.spec.build, context.foreign
     written = {"command": build.command, "install_command": build.install_command, "packages": build.packages}
     for name, value in written.items():
         if value:
             yield _ignored(f"build.{name}")
     if part and not build.packages and any(decision.topic == "system packages" for decision in part.decisions):
         yield _ignored("the list of system packages")
+    if told.excluded:
+        yield _ignored(f"the list of files to leave out ({told.excluded[0][1].file})")
+    if builder := next((note for note in told.notes if "is not used by strategy auto" in note.text), None):
+        told_so = builder.text.replace("is not used by strategy auto", "is used only if it is named in leeward.yaml")
+        if not build.builder:
+            yield Diagnostic("info", "not-for-buildpacks", told_so, "set build.builder")
 
 
 def _ignored(what: str) -> Diagnostic:
