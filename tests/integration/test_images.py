@@ -233,16 +233,29 @@ class Quay:
 
     async def patched(self, package: str) -> Base:
         """The base with another version of a package, and a file that says so."""
+        status, version = self._status(package)
+        return await self.take(
+            **{
+                "var__lib__dpkg__status": status.replace(version, f"{version}+fixed"),
+                "etc__patched": f"{package}\n",
+            }
+        )
+
+    async def older(self, package: str, version: str) -> Base:
+        """The base with an older version of a package, as far as dpkg knows."""
+        status, present = self._status(package)
+        number = present.rpartition("Version: ")[2]
+        return await self.take(**{"var__lib__dpkg__status": status.replace(present, present.replace(number, version))})
+
+    def _status(self, package: str) -> tuple[str, str]:
+        """The dpkg status, and what it says of a package up to its version."""
         with tarfile.open(self.tar) as archive:
             file = archive.extractfile(f".{STATUS}")
             assert file is not None
             status = file.read().decode()
-        before = re.search(rf"^Package: {package}\n(?:.+\n)*?Version: (.+)\n", status, re.M)
-        assert before is not None
-        newer = before[0].replace(f"Version: {before[1]}", f"Version: {before[1]}+fixed")
-        return await self.take(
-            **{"var__lib__dpkg__status": status.replace(before[0], newer), "etc__patched": f"{package}\n"}
-        )
+        found = re.search(rf"^Package: {package}\n(?:.+\n)*?Version: .+", status, re.M)
+        assert found is not None
+        return status, found[0]
 
     async def app(self, name: str, app: str, extra: str = "") -> tuple[BuildPlan, str]:
         """An app on this base, pushed."""
@@ -372,3 +385,27 @@ async def test_an_image_that_a_dead_control_plane_made_and_never_named_is_collec
     await yard.registry.collect({})
 
     assert not yard.depot.local(settled.id)
+
+
+async def test_a_base_with_older_packages_is_made_anew_from_the_mirror(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quay = Quay(yard, "static")
+    quay.recipe = replace(RECIPES["static"], flavour=f"static-{yard.app}")
+    monkeypatch.setitem(RECIPES, quay.recipe.flavour, quay.recipe)
+    said: list[str] = []
+    try:
+        old = await quay.older("openssl", "3.0.1-1")
+        newest = (await Bases(yard.depot.settings).present("static")).mark
+
+        fresh = await quay.bases.fresh(quay.recipe.flavour, said.append)
+
+        assert old.mark.content != fresh.mark.content == newest.content
+        assert fresh.mark.abi == old.mark.abi
+        assert any("1 newer, like openssl 3.0.1-1 -> " in line for line in said), said
+        assert await quay.bases.newer(quay.recipe.flavour) == ()
+        said.clear()
+        assert await quay.bases.fresh(quay.recipe.flavour, said.append) == fresh
+        assert said == [], "nothing is newer, so nothing is made"
+    finally:
+        quay.clean()

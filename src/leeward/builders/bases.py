@@ -134,7 +134,7 @@ class Bases:
             if mark is None or mark.content != _upon(parent.mark, recipe):
                 await self._make_node(recipe, say)
         elif upgrades := await self.newer(recipe.flavour):
-            say(f"making base image {recipe.flavour} anew: {len(upgrades)} packages are newer, {upgrades[0]}")
+            say(f"making base image {recipe.flavour} anew: {len(upgrades)} newer, like {upgrades[0]}")
             with self._work(recipe) as work:
                 async with self._slots:
                     tar = await bootstrap.make(recipe, self._settings, work)
