@@ -69,6 +69,7 @@ def _generated(
     commands = _commands(spec, listed)
     bare = Context(view, spec, env, versions, manifest=said, root=root, commands=commands)
     context = foreign_files.context(bare, wanted)
+    listed = foreign_files.listed(context, listed)
     start = given(context, listed)
     context = replace(context, start=start)
     part = provider.plan(context)
