@@ -95,6 +95,17 @@ def test_two_servers_are_one_choice_with_one_line_to_change_it(tmp_path: Path) -
     assert "PLAN_PROVIDER=node" in note.fix
 
 
+def test_a_server_leads_before_scripts_that_might_be_run(tmp_path: Path) -> None:
+    files = {
+        "package.json": SERVES,
+        "requirements.txt": "polars\n",
+        "work.py": "",
+        "Procfile": "worker: python work.py",
+    }
+
+    assert planned(tmp_path, files).providers == ("node", "python")
+
+
 def test_python_joins_node_only_on_evidence(tmp_path: Path) -> None:
     files = {"package.json": SERVES, "package-lock.json": "{}", "requirements.txt": "polars\n"}
 

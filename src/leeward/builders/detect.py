@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leeward.builders import strangers
-from leeward.builders.providers import PROVIDERS, node_servers
+from leeward.builders.providers import PROVIDERS, node_servers, python_install, python_start
 from leeward.builders.providers.node_project import Project
 from leeward.builders.providers.provider import Detection, Provider, Start
 from leeward.builders.tree import AppView
@@ -99,8 +99,9 @@ def _led(view: AppView, found: list[Match], start: Start | None) -> Found:
     if named is not None and start is not None:
         chosen, because = named, start.evidence[0]
     elif server := _server(view):
-        both = True
-        chosen, because = found[0], server if found[0] is node else None
+        both = others[0].provider.name != "python" or _python_server(view)
+        chosen = found[0] if both else node
+        because = server if chosen is node else None
     else:
         chosen, because = others[0], Evidence("package.json", 0, "starts no server")
     ordered = [chosen, *(match for match in found if match is not chosen)]
@@ -123,6 +124,16 @@ def _server(view: AppView) -> Evidence | None:
         # It may be no app at all: only its own plan complains.
         return None
     return start.evidence[0] if start and start.certain else None
+
+
+def _python_server(view: AppView) -> bool:
+    """Whether a Python application is seen, and not only files that might be run."""
+    try:
+        project = view.toml("pyproject.toml")
+        found = python_start.find(view, python_install.manager(view, project).dependencies, project)
+    except PlanFailed:
+        return False
+    return found.start is not None and found.start.certain
 
 
 def _wanted(view: AppView, text: str, evidence: Evidence, start: Start | None) -> Found:
