@@ -13,15 +13,18 @@ _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 
 
-async def forever(name: str, task: Callable[[], Awaitable[None]]) -> None:
-    """Run `task` again and again until cancelled; failures in a row double the pause between two runs."""
+async def forever(name: str, task: Callable[[], Awaitable[None]], *, quiet: bool = False) -> None:
+    """Run `task` again and again until cancelled; failures in a row double the pause between two runs.
+
+    A `quiet` one says nothing of failures that we can name: another task trips over the same, and tells it.
+    """
     pause = _FIRST_PAUSE_S
     while True:
         try:
             await task()
             pause = _FIRST_PAUSE_S
         except LeewardError as error:
-            _log.warning("%s: %s", name, error.message)
+            _log.log(logging.DEBUG if quiet else logging.WARNING, "%s: %s", name, error.message)
         except Exception:
             _log.exception("%s failed", name)
         await asyncio.sleep(pause)

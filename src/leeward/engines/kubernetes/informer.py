@@ -41,10 +41,13 @@ class Informer(Generic[T]):
         match: Mapping[str, str] | None = None,
         partial: bool = False,
         optional: bool = False,
+        quiet: bool = True,
     ) -> None:
         self.kind = kind
         self.items: dict[Key, T] = {}
         self.synced = asyncio.Event()
+        self.outcome = asyncio.Event()
+        """Whether there is anything to say yet: listed once, or failed to."""
         self.failed: LeewardError | None = None
         """Why it was never listed."""
         self.absent = False
@@ -58,11 +61,13 @@ class Informer(Generic[T]):
         self._match = dict(match or {})
         self._partial = partial
         self._optional = optional
+        self._quiet = quiet
         self._version = ""
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        await forever(f"watch of {self.kind.plural} in region '{self._cluster.region}'", self._follow)
+        name = f"watch of {self.kind.plural} in region '{self._cluster.region}'"
+        await forever(name, self._follow, quiet=self._quiet)
 
     async def _follow(self) -> None:
         try:
@@ -78,10 +83,13 @@ class Informer(Generic[T]):
             _log.info("%s", error.message)
             self.absent = True
             self.synced.set()
+            self.outcome.set()
             await asyncio.Event().wait()
         except LeewardError as error:
             self.failed = error
             raise
+        finally:
+            self.outcome.set()
 
     def put(self, shown: Mapping[str, Any]) -> None:
         """Take an object that the server just gave us for something else, unless a newer one is known."""
@@ -120,6 +128,7 @@ class Informer(Generic[T]):
         self._version = page["metadata"].get("resourceVersion", "")
         self.failed = None
         self.synced.set()
+        self.outcome.set()
 
     async def _watch(self) -> None:
         """One watch, until it ends. One that had begun and broke off ends as well: the next goes on from there."""

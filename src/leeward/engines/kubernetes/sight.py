@@ -57,7 +57,7 @@ class Sight:
         self.settle: Callable[[Pod | None, Pod | None], None] = lambda before, after: None
         """Called after each change of a pod, old and new."""
         mine = {"labelSelector": f"{HOME}={rules.home}"}
-        self.pods: Informer[Pod] = Informer(cluster, POD, read, self._pod, match=mine)
+        self.pods: Informer[Pod] = Informer(cluster, POD, read, self._pod, match=mine, quiet=False)
         self.groups: Informer[Group] = Informer(cluster, DEPLOYMENT, group, self._group, match=mine)
         failed = {"fieldSelector": "involvedObject.kind=Pod,reason=Unhealthy"}
         self._events: Informer[_Check] = Informer(cluster, EVENT, _check, self._event, match=failed, optional=True)
@@ -84,15 +84,13 @@ class Sight:
         needed = [watch for watch in self.watches if not watch.synced.is_set() and watch is not self._events]
         if not needed:
             return
-        for watch in needed:
-            if watch.failed is not None:
-                raise watch.failed
-        done = asyncio.gather(*(watch.synced.wait() for watch in needed))
         try:
-            await asyncio.wait_for(done, _SYNC_S)
+            await asyncio.wait_for(asyncio.gather(*(watch.outcome.wait() for watch in needed)), _SYNC_S)
         except TimeoutError as error:
-            failed = next((watch.failed for watch in needed if watch.failed is not None), None)
-            raise failed or Unavailable(f"region '{self._rules.region}' has not been looked at yet") from error
+            raise Unavailable(f"region '{self._rules.region}' has not been looked at yet") from error
+        for watch in needed:
+            if watch.failed is not None and not watch.synced.is_set():
+                raise watch.failed
 
     # --- hearing ------------------------------------------------------------------------------------------
 
