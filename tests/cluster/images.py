@@ -21,7 +21,9 @@ def archive(program: Path, name: str) -> bytes:
         {
             "architecture": _architecture(),
             "os": "linux",
-            "config": {"Entrypoint": [f"/{program.name}"], "Env": ["PATH=/"]},
+            # The name makes it another image than the same program under another name: a node remembers how it
+            # came by an image, and does not use what was pulled under one name for another.
+            "config": {"Entrypoint": [f"/{program.name}"], "Env": ["PATH=/"], "Labels": {"name": name}},
             "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
         }
     ).encode()

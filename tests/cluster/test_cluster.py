@@ -75,7 +75,8 @@ def test_policies_wall_off_a_namespace_and_names_lead_inside(cluster: Cluster, a
     )
     try:
         for space in SPACES:
-            api.post(f"/api/v1/namespaces/{space}/pods", load.pod("web", space, "serve", labels={"app": "web"}))
+            made = api.post(f"/api/v1/namespaces/{space}/pods", load.pod("web", space, "serve", labels={"app": "web"}))
+            assert made.status_code == 201, made.text
             spec = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}
             meta = {"name": "web", "namespace": space}
             api.apply_all([{"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}])
