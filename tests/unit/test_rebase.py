@@ -200,6 +200,7 @@ async def test_a_crash_in_the_middle_makes_no_second_release(on: Stage) -> None:
     two = await on.bases.rebase(carried, lambda line: None)
 
     assert one.release == two.release == 2
+    assert [tag for _, tag in on.registry.pushed[-2:]] == ["v2", "v2"]
 
 
 # --- the daily look ---------------------------------------------------------------------------------------
