@@ -16,9 +16,14 @@ ROOT = Path("/sys/fs/cgroup")
 # Where dockerd puts BuildKit's steps; the second with the systemd driver inside its own slice.
 _PARENTS = ("docker/buildkit", "system.slice/docker/buildkit")
 _PERIOD_US = 100_000
-# A quarter of what a container gets by default: builds give way to apps.
-_SHARES = 256
-_WEIGHT = 25
+# The least that there is: builds give way to apps.
+_SHARES = 2
+_WEIGHT = 1
+# With cgroup v1 the weight above counts among dockerd's containers only, and apps and the edge run beside these. So the
+# steps' processes are put into a group at the top, below everything else that wants the CPU, for that controller alone.
+_LAST = "leeward-builds"
+# Putting one process there holds up every fork on the machine for a moment; its children follow by themselves.
+_MOST_MOVED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +58,37 @@ class Cgroup:
                 "memory.swap.max": "0",
                 "cpu.max": f"{quota} {_PERIOD_US}",
                 "cpu.weight": str(_WEIGHT),
+                "cpu.idle": "1",
+                "io.weight": f"default {_WEIGHT}",
                 "pids.max": pids,
             }
             for name, value in values.items():
                 _put(self._place("") / name, value)
+            if self._place("") == self._root / _PARENTS[1]:
+                # Nothing but builds is in there: the systemd driver puts containers elsewhere.
+                _put(self._place("").parent / "cpu.idle", "1")
             return
         # The first may be above the second while they change: the order depends on the direction, so try both.
         for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.limit_in_bytes"):
             _put(self._place("memory") / name, str(memory))
-        _put(self._place("cpu") / "cpu.cfs_period_us", str(_PERIOD_US))
-        _put(self._place("cpu") / "cpu.cfs_quota_us", str(quota))
-        _put(self._place("cpu") / "cpu.shares", str(_SHARES))
+        with contextlib.suppress(OSError):
+            self._last.mkdir(exist_ok=True)
+        for place in (self._place("cpu"), self._last):
+            _put(place / "cpu.cfs_period_us", str(_PERIOD_US))
+            _put(place / "cpu.cfs_quota_us", str(quota))
+            _put(place / "cpu.shares", str(_SHARES))
+            # From Linux 5.15 on: whoever else wakes up goes first at once.
+            _put(place / "cpu.idle", "1")
+        _put(self._place("blkio") / "blkio.bfq.weight", str(_WEIGHT))
         _put(self._place("pids") / "pids.max", pids)
+
+    def put_last(self, step: str) -> None:
+        """Put a step's processes below everything else that wants the CPU; repeatable (cgroup v1)."""
+        if self._v2 or not self._last.is_dir():
+            return
+        for place, _, _ in os.walk(self._place("cpu") / step):
+            for pid in _read(Path(place) / "cgroup.procs").split()[:_MOST_MOVED]:
+                _put(self._last / "cgroup.procs", pid)
 
     def steps(self) -> frozenset[str]:
         """The names of the steps that have processes now, of every build."""
@@ -110,6 +134,10 @@ class Cgroup:
         # `failcnt` is no longer counted by newer kernels, and `oom_kill` only where the victim was.
         return Pressure(_number(memory / "memory.max_usage_in_bytes"), 0, pids)
 
+    @property
+    def _last(self) -> Path:
+        return self._root / "cpu" / _LAST
+
     def _place(self, controller: str) -> Path:
         top = self._root if self._v2 else self._root / controller
         return next((top / parent for parent in _PARENTS if (top / parent).is_dir()), top / _PARENTS[0])
@@ -117,7 +145,7 @@ class Cgroup:
     def _delegate(self) -> None:
         place = self._place("").relative_to(self._root)
         for parent in (*reversed(place.parents), place):
-            for controller in ("memory", "cpu", "pids"):
+            for controller in ("memory", "cpu", "pids", "io"):
                 _put(self._root / parent / "cgroup.subtree_control", f"+{controller}")
 
     def _freeze(self, step: str, *, frozen: bool) -> None:

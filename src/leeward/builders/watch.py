@@ -48,6 +48,8 @@ class Watch:
         next_count, took = time.monotonic() + _COUNT_EVERY_S, 0.0
         while True:
             self._find()
+            for step in self._steps & self._cgroup.steps():
+                self._cgroup.put_last(step)
             self._check_processes()
             free, free_files = self._disk()
             gone = self._free - free > self._limit or self._free_files - free_files > _MOST_FILES
