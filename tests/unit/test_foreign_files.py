@@ -1,6 +1,7 @@
 """Every key of the files that people bring is honoured or answered."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -413,6 +414,49 @@ def test_json_may_have_comments_commas_bare_keys_and_single_quotes() -> None:
 def test_what_is_no_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         relaxed_json.loads(text)
+
+
+TREES = Path(__file__).parents[1] / "golden" / "trees"
+ONE_OF_EACH = [
+    "fastapi",
+    "express",
+    "vite",
+    "go",
+    "rust",
+    "java",
+    "gradle",
+    "php",
+    "laravel",
+    "rails",
+    "ruby",
+    "static",
+]
+ONE_OF_EACH += ["static-public", "deno", "dotnet", "elixir", "shell", "plain-script"]
+
+
+@pytest.mark.parametrize("tree", ONE_OF_EACH)
+def test_in_every_language_each_command_runs_in_its_place_or_is_answered(tmp_path: Path, tree: str) -> None:
+    shutil.copytree(TREES / tree, tmp_path, dirs_exist_ok=True)
+    phases = {name: {"cmds": [f"echo before-{name}", "...", f"echo after-{name}"]} for name in ("install", "build")}
+    phases["setup"] = {"cmds": ["echo setup"], "aptPkgs": ["jq"]}
+
+    found = planned(tmp_path, {"nixpacks.json": json.dumps({"phases": phases, "variables": {"A_NAME": "x"}})})
+
+    words = ("setup", "before-install", "after-install", "before-build", "after-build")
+    places = [found.dockerfile.find(f'"echo {word}"') for word in words]
+    assert [place for place in places if place > 0] == sorted(place for place in places if place > 0)
+    missing = [word for word, place in zip(words, places, strict=True) if place < 0]
+    assert all(f"'echo {word}' does not run" in told(found) for word in missing)
+    last = found.dockerfile.rpartition("FROM ")[2]
+    assert " jq" in last and "A_NAME=x" in last
+
+
+def test_a_file_above_the_apps_folder_is_said_not_to_be_read(tmp_path: Path) -> None:
+    files = {f"backend/{path}": text for path, text in PYTHON.items()}
+
+    found = planned(tmp_path, {**files, "nixpacks.toml": '[start]\ncmd = "x"\n'})
+
+    assert "nixpacks.toml is not read: the app lies in 'backend'" in told(found)
 
 
 # --- any file -----------------------------------------------------------------------------------------------

@@ -178,6 +178,12 @@ def brought(context: Context, provider: str, processes: Mapping[str, str | None]
             what = f"the process '{name}' is not started: it is neither 'web' nor a worker by its name"
             fix = f"start it with `lee scale APP {name}=1`, or name it in leeward.yaml"
             told.notes.append(Diagnostic("info", "not-started", what, fix))
+    root = context.root
+    if root and root.name != context.view.name:
+        for file in (*FILES, "Procfile", "Aptfile"):
+            if root.has(file) and not context.view.has(file):
+                what = f"is not read: the app lies in '{context.view.name}'"
+                told.note(Evidence(file), what, f"move it to {context.view.name}", level="info")
     generated = tuple(sorted(told.generated))
     if generated:
         decisions.append(Decision("random values", " ".join(generated), tuple(told.generated[n] for n in generated)))

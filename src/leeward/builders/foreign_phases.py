@@ -54,7 +54,7 @@ def settle(found: Foreign) -> None:
 
 def directory(text: str) -> str | None:
     """A directory that may be named in a mount or in `PATH`; None when it may not."""
-    safe = _DIRECTORY.fullmatch(text) and ".." not in text.split("/")
+    safe = _DIRECTORY.fullmatch(text) and text.strip("./~") and ".." not in text.split("/")
     return text if safe else None
 
 

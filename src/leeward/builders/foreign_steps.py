@@ -124,7 +124,14 @@ def _assets(told: Foreign) -> tuple[Instruction, ...]:
 def _commands(stages: list[Stage], context: Context, secrets: tuple[str, ...]) -> list[Stage]:
     told = context.foreign
     at, place = _code(stages)
-    if at is not None:
+    where = _installation(stages)
+    if where is None:
+        # Nothing is installed: what was to run around that runs before the build.
+        told.build.before[:0] = [*told.install.before, *told.install.after]
+    if at is None:
+        for text, evidence in (*told.build.before, *told.build.after):
+            told.note(evidence, f"'{text[:60]}' does not run: the files are taken as they are", "name build.command")
+    else:
         steps, final = list(stages[at].steps), at == len(stages) - 1
         first = place + 1
         while first < len(steps) and isinstance(steps[first], User):
@@ -135,8 +142,7 @@ def _commands(stages: list[Stage], context: Context, secrets: tuple[str, ...]) -
         steps[end:end] = after
         steps[first:first] = before
         stages[at] = replace(stages[at], steps=tuple(steps))
-    where = _installation(stages)
-    if where is not None:
+    if where := _installation(stages):
         at, place = where
         steps = list(stages[at].steps)
         steps[place + 1 : place + 1] = _runs(told.install.after, context, secrets)
@@ -157,7 +163,8 @@ def _runs(said: Sequence[Said], context: Context, secrets: tuple[str, ...]) -> l
 def _code(stages: Sequence[Stage]) -> tuple[int | None, int]:
     """The stage and the step that bring the whole tree, the last of them."""
     for at in range(len(stages) - 1, -1, -1):
-        for place, step in enumerate(stages[at].steps):
+        for place in range(len(stages[at].steps) - 1, -1, -1):
+            step = stages[at].steps[place]
             if isinstance(step, Copy) and not step.stage and step.sources == (_TREE,):
                 return at, place
     return None, 0
@@ -176,11 +183,12 @@ def _end(steps: Sequence[Instruction], first: int, final: bool) -> int:
 
 
 def _installation(stages: Sequence[Stage]) -> tuple[int, int] | None:
-    """The stage and the step that install the dependencies."""
+    """The stage and the step that install the dependencies: before the code, or with all of it."""
+    code = _code(stages)
     for at, stage in enumerate(stages):
         for place, step in enumerate(stage.steps):
             if isinstance(step, Run) and step.network and step.caches:
-                return at, place
+                return (at, place) if code[0] is None or (at, place) < (code[0], code[1]) else None
     return None
 
 
@@ -206,17 +214,23 @@ def _with_caches(stages: list[Stage], told: Foreign) -> list[Stage]:
     if not told.install_caches and not told.build_caches:
         return stages
     install, code = _installation(stages), _code(stages)
-    found = []
+    # Where nothing is installed by itself, the build keeps what the installation was to keep.
+    build = [*told.build_caches, *(told.install_caches if install is None else ())]
+    found, kept = [], set()
     for at, stage in enumerate(stages):
         steps, plain = list(stage.steps), True
         for place, step in enumerate(steps):
             plain = plain and not isinstance(step, User)
             if not isinstance(step, Run) or not plain or not (step.network or step.verbatim):
                 continue
-            wanted = told.install_caches if (at, place) == install else ()
-            wanted = told.build_caches if code[0] == at and place > code[1] else wanted
+            wanted = build if code[0] == at and place > code[1] else ()
+            wanted = told.install_caches if (at, place) == install else wanted
             steps[place] = replace(step, caches=(*step.caches, *_caches(step, wanted)))
+            kept |= set(texts(wanted))
         found.append(replace(stage, steps=tuple(steps)))
+    for text, evidence in (*told.install_caches, *told.build_caches):
+        if text not in kept:
+            told.note(evidence, f"'{text[:60]}' is not kept between builds: no command of ours writes it", level="info")
     return found
 
 
