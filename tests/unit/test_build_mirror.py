@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from leeward.builders import context, mirror
-from leeward.builders.debian import EPOCH
 from leeward.builders.limits import Cgroup
 from leeward.errors import BuildFailed
 from leeward.settings import MIB, Settings
@@ -129,7 +128,8 @@ def test_times_depend_on_the_content_only(tmp_path: Path) -> None:
         times.append((tmp_path / name / "file").stat().st_mtime_ns)
 
     assert times[0] == times[1] != times[2]
-    assert {when // 1_000_000_000 for when in times} == {EPOCH}
+    # A layer keeps whole seconds: they tell files apart, too.
+    assert times[0] // 1_000_000_000 != times[2] // 1_000_000_000
 
 
 def test_what_is_no_file_does_not_reach_the_builder(tmp_path: Path) -> None:
