@@ -21,12 +21,14 @@ from leeward.engines.kubernetes.kinds import (
     OF_APPS,
     OF_PROJECTS,
     POD,
+    ROUTE,
     SECRET,
     SERVICE,
     Kind,
 )
 from leeward.engines.kubernetes.rules import Quota
-from leeward.errors import Conflict, Forbidden, LeewardError, RolloutFailed, Unavailable
+from leeward.engines.kubernetes.usage import METRICS
+from leeward.errors import Conflict, Forbidden, LeewardError, NotFound, RolloutFailed, Unavailable
 from leeward.model.app import Health, Instances
 from leeward.model.runtime import InstanceState, Observed, Workload
 from leeward.model.secret import Secret, Variable
@@ -599,3 +601,47 @@ async def test_a_cluster_is_examined(world: Harbour) -> None:
     assert found["version"].text.startswith("Kubernetes 1.")
     assert "CPU" in found["nodes"].text
     assert found["cert-manager"].ok or "helm" in found["cert-manager"].hint.lower()
+
+
+# --- parts that a cluster may have ------------------------------------------------------------------------
+
+
+async def test_a_gateway_gets_a_route_to_the_name_of_the_process() -> None:
+    async with harbour(needs_cluster(), tiny_in_cluster(), gateway="gateways/external") as world:
+        if not await has(world, ROUTE):
+            pytest.skip("the cluster has no Gateway API")
+        wanted = want(world, hosts=("www.example.com",))
+        await until(world, wanted, ready(1))
+
+        route = await shown(world, ROUTE, wanted.app)
+        await world.engine.apply(replace(wanted, hosts=()))
+        fewer = await shown(world, ROUTE, wanted.app)
+
+    assert route["spec"]["hostnames"] == [f"{wanted.app}.apps.example.com", "www.example.com"]
+    assert route["spec"]["parentRefs"][0]["name"] == "external"
+    assert route["spec"]["rules"][0]["backendRefs"][0]["name"] == wanted.app
+    assert fewer["spec"]["hostnames"] == [f"{wanted.app}.apps.example.com"]
+
+
+async def test_without_rights_on_nodes_figures_come_from_the_clusters_metrics(world: Harbour) -> None:
+    try:
+        await world.engine.cluster.ask("GET", METRICS, what="metrics")
+    except LeewardError:
+        pytest.skip("the cluster has no resource metrics")
+    wanted = want(world, process="worker", command="while true; do true; done", health=None, routed=None, millicpu=200)
+    await until(world, wanted, ready(1))
+    world.engine._meter._nodes_allowed = False
+
+    async def used() -> bool:
+        return any(u.cpu_s > 0.1 and u.memory_bytes > 0 for u in await world.engine.usage())
+
+    await soon(used, "figures", 60)
+
+
+async def has(world: Harbour, kind: Kind) -> bool:
+    """Whether the cluster knows this kind."""
+    try:
+        await world.engine.cluster.ask("GET", kind.path(), what=kind.plural)
+    except NotFound:
+        return False
+    return True

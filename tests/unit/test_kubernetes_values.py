@@ -1,25 +1,29 @@
 """What the Kubernetes engine reads from a cluster, and what it says of it."""
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.unit.kubernetes_stage import RULES, WEB, WORKER, conditions, container, shown_pod
 
 from leeward.engines.kubernetes import observe, reasons
-from leeward.engines.kubernetes.capabilities import Facts, judge, profile_of
-from leeward.engines.kubernetes.cluster import credentials, exit_code
+from leeward.engines.kubernetes.capabilities import Facts, judge, least_role, profile_of
+from leeward.engines.kubernetes.cluster import exit_code
 from leeward.engines.kubernetes.failures import Gone, failure, not_ours, unreachable
 from leeward.engines.kubernetes.gke import REGIONS, autopilot_resources, logs_link
 from leeward.engines.kubernetes.names import DRAINING, group_name, service_name, stamped, stem
 from leeward.engines.kubernetes.objects import group, known, ours
-from leeward.engines.kubernetes.options import rules_of
+from leeward.engines.kubernetes.options import OPTIONS, rules_of
 from leeward.engines.kubernetes.pods import amount, millicpu, read
 from leeward.engines.kubernetes.reasons import Largest
 from leeward.engines.kubernetes.render import deployment, environment, probes
 from leeward.engines.kubernetes.rules import Pool, pulled
 from leeward.engines.kubernetes.scaling import chosen
+from leeward.engines.kubernetes.signin import credentials
 from leeward.engines.kubernetes.usage import rates, summary
 from leeward.errors import Conflict, Forbidden, Invalid, NotFound, RolloutFailed, Unavailable
 from leeward.model.app import Health, Instances
@@ -424,6 +428,41 @@ def test_a_kubeconfig_that_is_wrong_is_refused(text: str, context: str, match: s
         credentials(text, context)
 
 
+def with_user(user: str) -> str:
+    return KUBECONFIG.replace("{token: t}", user)
+
+
+@pytest.mark.parametrize(
+    ("user", "match"),
+    [
+        ("{tokenFile: /etc/shadow}", "names a file .'tokenFile'."),
+        ("{client-certificate: /root/a.pem}", "names a file .'client-certificate'."),
+        ("{exec: {apiVersion: client.authentication.k8s.io/v1, command: /bin/sh}}", "runs the command '/bin/sh'"),
+        (
+            "{exec: {apiVersion: client.authentication.k8s.io/v1, command: aws, env: [{name: LD_PRELOAD, value: x}]}}",
+            "sets the variable 'LD_PRELOAD'",
+        ),
+    ],
+)
+def test_a_kubeconfig_reaches_no_files_and_runs_no_commands_of_the_platforms_machine(user: str, match: str) -> None:
+    with pytest.raises(Invalid, match=match):
+        credentials(with_user(user), "")
+
+
+def test_the_sign_in_helper_of_a_cloud_may_be_run() -> None:
+    user = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: gke-gcloud-auth-plugin}}"
+
+    found = credentials(with_user(user), "").user
+
+    assert found is not None and found.exec is not None
+    assert found.exec.apiVersion == "client.authentication.k8s.io/v1beta1"
+
+
+def test_without_a_kubeconfig_the_account_of_the_pod_is_meant() -> None:
+    with pytest.raises(Invalid, match=r"kubernetes\.io/serviceaccount/token"):
+        credentials("", "")
+
+
 def test_the_exit_code_of_a_command_is_in_its_last_message() -> None:
     failed = {
         "status": "Failure",
@@ -570,3 +609,20 @@ def test_all_that_is_wrong_with_options_is_named_at_once() -> None:
         "options/autoscaling",
     }
     assert caught.value.problems[0].hint == "did you mean 'gateway'?"
+
+
+# --- the page of it ---------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "add-a-cluster.md"
+
+
+def test_the_page_names_every_option_with_its_words() -> None:
+    text = PAGE.read_text()
+
+    assert [name for name, (words, _) in OPTIONS.items() if f"| `{name}` | {words} |" not in text] == []
+
+
+def test_the_role_of_the_page_is_what_the_engine_uses() -> None:
+    block = PAGE.read_text().split("    apiVersion: rbac", 1)[1].split("\nLeeward may", 1)[0]
+
+    assert yaml.safe_load(textwrap.dedent("    apiVersion: rbac" + block)) == least_role()

@@ -7,15 +7,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
-import yaml
 from httpx2.websockets import HTTPXWSException, WebSocketUpgradeError
 from lightkube.config.client_adapter import user_auth, verify_cluster
-from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError
 
 from leeward.engines.kubernetes.failures import failure, unreachable
 from leeward.engines.kubernetes.kinds import Kind, kind_of
+from leeward.engines.kubernetes.signin import credentials
 from leeward.errors import Invalid, LeewardError, NotFound, Unavailable
 
 MANAGER = "leeward"
@@ -29,27 +28,6 @@ _KEEP_ALIVE = [
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
 ]
 _EXEC = ["v5.channel.k8s.io", "v4.channel.k8s.io"]
-
-
-def credentials(text: str, context: str) -> SingleConfig:
-    """One context of a kubeconfig. Raises Invalid."""
-    try:
-        document = yaml.safe_load(text)
-        if not isinstance(document, dict):
-            raise ValueError("it is no mapping")
-        config = KubeConfig.from_dict(document)
-        if context and context not in config.contexts:
-            there = ", ".join(sorted(config.contexts)) or "none"
-            raise Invalid(f"the kubeconfig has no context '{context}', but {there}", hint="name one of those")
-        single = config.get(context or None)
-        if single is None:
-            raise ValueError("it has no context")
-        return single
-    except (ConfigError, KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
-        raise Invalid(
-            f"the kubeconfig cannot be read: {' '.join(str(error).split())[:200]}",
-            hint="give the file that `kubectl config view --raw --minify --flatten` prints",
-        ) from error
 
 
 class Cluster:
@@ -118,7 +96,7 @@ class Cluster:
             )
         except httpx2.HTTPError as error:
             raise unreachable(self.region, self.server, _why(error)) from error
-        except ConfigError as error:
+        except (ConfigError, OSError) as error:
             raise _unsigned(self.region, error) from error
         if response.status_code >= 400:
             raise failure(response.status_code, _status(response.content), self.region, what)
@@ -194,7 +172,7 @@ class Cluster:
                 yield response.aiter_lines()
         except httpx2.HTTPError as error:
             raise unreachable(self.region, self.server, _why(error)) from error
-        except ConfigError as error:
+        except (ConfigError, OSError) as error:
             raise _unsigned(self.region, error) from error
 
     async def exec(
@@ -248,7 +226,7 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-def _unsigned(region: str, error: ConfigError) -> LeewardError:
+def _unsigned(region: str, error: Exception) -> LeewardError:
     return Unavailable(
         f"no credentials for the cluster of region '{region}': {' '.join(str(error).split())[:200]}",
         hint="the command that its kubeconfig names must be on this machine and signed in",
