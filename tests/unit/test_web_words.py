@@ -96,6 +96,15 @@ def test_a_running_deploy_shows_what_is_done_what_runs_and_what_waits() -> None:
     assert lines[2].time == "59 s"
 
 
+def test_jobs_are_a_sixth_line_where_there_are_any() -> None:
+    steps = ((Phase.FETCH, 1.0), (Phase.ROLLOUT, 1.0))
+
+    lines = timeline(deploy(*steps, (Phase.JOBS, 2.0), status=DeployStatus.LIVE), NOW)
+
+    assert [line.name for line in timeline(deploy(*steps, status=DeployStatus.LIVE), NOW)][-1] == "Roll out"
+    assert (lines[-1].name, lines[-1].state) == ("Jobs", "done")
+
+
 def test_a_failed_deploy_shows_where_it_failed_and_what_was_not_reached() -> None:
     error = {"step": "build", "code": "build-failed", "message": "no", "hint": ""}
     lines = timeline(deploy((Phase.FETCH, 1.0), (Phase.BUILD, 2.0), status=DeployStatus.FAILED, error=error), NOW)

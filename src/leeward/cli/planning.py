@@ -72,6 +72,8 @@ def _summary(found: "BuildPlan") -> None:
             ("image", found.image),
             ("start command", found.start_command),
             *((f"process {name}", command or "the image's own") for name, command in sorted(found.processes.items())),
+            ("release command", found.release_command),
+            ("first command", found.first_command),
             ("health", found.health_path),
         ]
     )

@@ -66,9 +66,9 @@ class Jobs:
         }
         try:
             return await self._follow(deploy, When.AFTER_FAILURE, say, save, outcome)
-        except Unavailable as error_:
+        except LeewardError as reason:
             # The deploy has failed already: what it wanted to say about that is not worth holding its app up.
-            await self._tell(deploy, "job.failed", f"no job after the failed deploy {deploy.id}: {error_.message}")
+            await self._tell(deploy, "job.failed", f"no job after the failed deploy {deploy.id}: {reason.message}")
             return deploy
 
     async def _follow(self, deploy: Deploy, when: When, say: Say, save: Save, outcome: Mapping[str, str]) -> Deploy:
