@@ -206,6 +206,19 @@ def test_packages_of_the_app_itself_are_installed_where_they_lie(package: Mappin
 
 
 @pytest.mark.parametrize(
+    ("package", "expected"),
+    [
+        ({}, False),
+        ({"dependencies": {}, "scripts": {"build": "true"}}, False),
+        ({"devDependencies": {"vite": "5"}}, True),
+        ({"workspaces": ["packages/*"]}, True),
+    ],
+)
+def test_an_app_without_packages_installs_none(package: Mapping[str, object], expected: bool) -> None:
+    assert node.needs_packages(package) is expected
+
+
+@pytest.mark.parametrize(
     ("files", "expected"),
     [
         ({"package.json": '{"packageManager": "pnpm@9.1.0"}'}, ("pnpm", "9")),

@@ -35,7 +35,9 @@ def build(phase: Phase) -> None:
     phase.env |= env
     if not given:
         _tool(phase, node)
-    if in_place(package):
+    if not needs_packages(package):
+        _script(phase, package)
+    elif in_place(package):
         say("note: packages of the app itself are installed: every change of the code installs anew")
         _manager(phase, phase.app, dev=True)
         _script(phase, package)
@@ -55,6 +57,12 @@ def version(package: Mapping[str, Any], there: tuple[str, ...]) -> str:
     if not fitting:
         raise Failed(f"engines.node '{wanted}' cannot be had: there are {', '.join(offers)}")
     return _USUAL if _USUAL in fitting else fitting[-1]
+
+
+def needs_packages(package: Mapping[str, Any]) -> bool:
+    """Whether there is anything to install."""
+    kinds = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies", "workspaces")
+    return any(package.get(kind) for kind in kinds)
 
 
 def in_place(package: Mapping[str, Any]) -> bool:
