@@ -35,11 +35,11 @@ def build(phase: Phase) -> None:
     phase.env |= env
     if not given:
         _tool(phase, node)
-    if not needs_packages(package):
-        _script(phase, package)
-    elif in_place(package):
+    if in_place(package):
         say("note: packages of the app itself are installed: every change of the code installs anew")
         _manager(phase, phase.app, dev=True)
+        _script(phase, package)
+    elif not needs_packages(package):
         _script(phase, package)
     else:
         _layers(phase, package, node)
