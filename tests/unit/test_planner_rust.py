@@ -66,6 +66,21 @@ def test_an_older_rust_that_is_asked_for_is_no_hindrance_and_a_newer_one_is(tmp_
         planned(tmp_path / "new", {**files, "rust-toolchain": "1.99\n"})
 
 
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"rust-toolchain": "nightly-2026-01-01\n"}, True),
+        ({"rust-toolchain.toml": '[toolchain]\nchannel = "beta"\n'}, True),
+        ({"rust-toolchain": "stable\n"}, False),
+    ],
+)
+def test_a_compiler_of_the_night_is_told_to_be_missing(tmp_path: Path, files: dict[str, str], told: bool) -> None:
+    found = planned(tmp_path, {"Cargo.toml": PACKAGE, "src/main.rs": MAIN, **files})
+
+    assert ("rust-channel" in warned(found)) == told
+    assert found.versions == {"rust": "1.85"}
+
+
 def test_a_newer_rust_is_compiled_in_its_makers_image_and_runs_on_our_base(tmp_path: Path) -> None:
     manifest = PACKAGE.replace("[package]\n", '[package]\nrust-version = "1.90"\n')
     files = {"Cargo.toml": manifest, "src/main.rs": MAIN}

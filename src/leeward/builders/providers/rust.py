@@ -105,7 +105,7 @@ class Rust:
             start,
             health=built.health(view, sources, _HEALTH) if start and context.start is None else None,
             decisions=tuple(decisions),
-            diagnostics=(*version.diagnostics, *notes, *_unpinned(view)),
+            diagnostics=(*version.diagnostics, *notes, *_channel(view), *_unpinned(view)),
             secrets=built.secrets(context, _SCOPE),
             key_files=() if reason else _keys(view, packages),
             ignore=_IGNORE,
@@ -256,6 +256,16 @@ def _compiler(context: Context, version: str) -> tuple[str, tuple[Stage, ...], t
     # Of the same Debian as the base that it runs on: the same libc.
     image = foreign.image(context, "", "library/rust", f"{version}-trixie")
     return image, (foreign.TRUST,), (foreign.note(f"rust {version}", image),)
+
+
+def _channel(view: AppView) -> tuple[Diagnostic, ...]:
+    """A compiler that is made every night cannot be had."""
+    for path in ("rust-toolchain.toml", "rust-toolchain"):
+        for number, line in view.lines(path):
+            if match := re.search(r"\b(nightly|beta)\b", line[:200]):
+                what = f"rust '{match[1]}' ({path}:{number}) is not available: a stable one is used"
+                return (Diagnostic("warning", "rust-channel", what, "write a Dockerfile if the code needs it"),)
+    return ()
 
 
 def _unpinned(view: AppView) -> tuple[Diagnostic, ...]:
