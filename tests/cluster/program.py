@@ -78,6 +78,17 @@ def build() -> Path:
     return folder / "bin"
 
 
+def build_kwok() -> Path:
+    """The program that plays the kubelets of any number of nodes; only benchmarks use it."""
+    target, want = cache() / "kwok", _fingerprint(HERE / "kwok")
+    stamp = target.with_suffix(".sha256")
+    if not target.exists() or not stamp.exists() or stamp.read_text() != want:
+        print("building kwok: minutes the first time", file=sys.stderr, flush=True)
+        _compile("kwok", target)
+        stamp.write_text(want)
+    return target
+
+
 def _compile(name: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     major, minor, _ = VERSION.split(".")

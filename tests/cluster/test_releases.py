@@ -9,7 +9,7 @@ from leeward.errors import Unavailable
 from leeward.model.runtime import InstanceState, Workload
 from tests.cluster import load
 from tests.cluster.cluster import Cluster
-from tests.cluster.world import World, world
+from tests.cluster.world import HEALTH, World, world
 
 pytestmark = pytest.mark.timeout(900)
 RELEASES = 20
@@ -62,7 +62,9 @@ async def test_a_release_that_never_answers_leaves_the_old_one_serving(cluster: 
 async def test_an_api_server_that_dies_in_the_middle_of_a_release_costs_no_request(
     cluster: Cluster, home: World
 ) -> None:
-    want = await home.live(home.want())
+    # The cluster's own controllers take seconds to find their server again, and only then learn of new instances: a
+    # drain of one second, as the other tests have it, is shorter than that.
+    want = await home.live(home.want(health=HEALTH.model_copy(update={"drain": 10})))
     with load.load(cluster, home.space, home.url(want)) as told:
         for version in (2, 3):
             rolling = asyncio.create_task(forgiving(home, home.release(want, version)))
