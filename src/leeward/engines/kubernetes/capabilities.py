@@ -83,7 +83,8 @@ NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("", "persistentvolumeclaims", ("list",)),
     ("", "pods", ("get", "list", "watch", "patch")),
     ("", "pods/log", ("get",)),
-    ("", "pods/exec", ("get",)),
+    # Asked for by GET; since 1.35 the right to create is asked for as well.
+    ("", "pods/exec", ("get", "create")),
     ("apps", "deployments", _WRITE),
     ("batch", "jobs", _WRITE),
     ("autoscaling", "horizontalpodautoscalers", _WRITE),

@@ -128,7 +128,7 @@ def _exit(shown: Mapping[str, Any] | None) -> Exit | None:
     if not shown:
         return None
     return Exit(
-        code=int(shown.get("exitCode") or 0),
+        int(shown.get("exitCode") or 0),
         reason=shown.get("reason", ""),
         message=shown.get("message", ""),
         started_at=seconds(shown.get("startedAt")),
