@@ -366,7 +366,8 @@ def test_what_is_not_read_is_said(tmp_path: Path, path: str) -> None:
 def test_slugignore_keeps_files_out(tmp_path: Path) -> None:
     found = planned(tmp_path, {**PYTHON, ".slugignore": "# x\ndocs/\n/top.txt\n*.psd\n"})
 
-    assert found.dockerignore[-3:] == ("**/docs", "top.txt", "**/*.psd")
+    rules = found.dockerignore
+    assert rules[rules.index("**/docs") :] == ("**/docs", "top.txt", "**/*.psd", "!requirements.txt")
 
 
 def test_a_project_file_bounds_the_source_and_sets_versions(tmp_path: Path) -> None:

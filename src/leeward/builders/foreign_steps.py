@@ -45,8 +45,13 @@ def apply(context: Context, part: Contribution) -> Contribution:
         blueprint=Blueprint(tuple(stages), part.blueprint.command),
         secrets=tuple(sorted({*part.secrets, *seen})),
         decisions=(*part.decisions, *decisions),
-        ignore=(*part.ignore, *texts(told.excluded)),
+        ignore=(*part.ignore, *texts(told.excluded), *_needed(told, part)),
     )
+
+
+def _needed(told: Foreign, part: Contribution) -> tuple[str, ...]:
+    """No rule of another platform hides what the steps copy by name."""
+    return tuple(f"!{path}" for path in part.key_files) if told.excluded else ()
 
 
 def _beside(context: Context, part: Contribution) -> list[Said]:
