@@ -1,7 +1,8 @@
 """The engine on Kubernetes against a real cluster: drift, strangers, limits, a dead API server, missing rights."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.cluster.layout import layout
 from tests.contracts.harbour import Harbour, harbour, needs_cluster, tiny_in_cluster
 from tests.contracts.tiny import Lines, WallClock
 
+from leeward.engines.kubernetes.capabilities import least_role
 from leeward.engines.kubernetes.engine import KubernetesEngine
 from leeward.engines.kubernetes.kinds import (
     BUDGET,
@@ -537,33 +539,67 @@ def other(kubeconfig: str, **user: str) -> str:
     return yaml.safe_dump(value)
 
 
-async def test_an_account_without_rights_is_told_which_it_lacks(world: Harbour) -> None:
-    cluster = world.engine.cluster
-    account = f"weak-{world.home}"
-    await cluster.ask(
-        "POST", "/api/v1/namespaces/default/serviceaccounts", what="account", body={"metadata": {"name": account}}
-    )
-    token = await cluster.ask(
-        "POST",
-        f"/api/v1/namespaces/default/serviceaccounts/{account}/token",
-        what="token",
-        body={"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
-    )
-    weak = other(needs_cluster(), token=token["status"]["token"])
-    engine = KubernetesEngine(world.rules, weak, "", Lines(), WallClock())
-    running = asyncio.create_task(engine.run())
+@asynccontextmanager
+async def account(world: Harbour, role: Mapping[str, Any] | None) -> AsyncIterator[str]:
+    """The kubeconfig of a new account that may do what `role` says, and nothing else."""
+    ask = world.engine.cluster.ask
+    name = f"weak-{world.home}"
+    accounts, rbac = "/api/v1/namespaces/default/serviceaccounts", "/apis/rbac.authorization.k8s.io/v1"
+    made = [f"{accounts}/{name}"]
+    await ask("POST", accounts, what="account", body={"metadata": {"name": name}})
     try:
-        found = {each.name: each for each in await engine.examine()}
-        with pytest.raises(Forbidden) as caught:
-            await engine.apply(want(world))
+        if role is not None:
+            subject = {"kind": "ServiceAccount", "name": name, "namespace": "default"}
+            reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+            binding = {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
+            body = {**role, "metadata": {"name": name}}
+            await ask("POST", f"{rbac}/clusterroles", what="role", body=body)
+            await ask("POST", f"{rbac}/clusterrolebindings", what="binding", body=binding)
+            made += [f"{rbac}/clusterroles/{name}", f"{rbac}/clusterrolebindings/{name}"]
+        wish = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        token = await ask("POST", f"{accounts}/{name}/token", what="token", body=wish)
+        yield other(needs_cluster(), token=token["status"]["token"])
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await cluster.ask("DELETE", f"/api/v1/namespaces/default/serviceaccounts/{account}", what="account")
+        for path in made:
+            await ask("DELETE", path, what="account")
+
+
+async def test_an_account_without_rights_is_told_which_it_lacks(world: Harbour) -> None:
+    async with account(world, None) as weak:
+        engine = KubernetesEngine(world.rules, weak, "", Lines(), WallClock())
+        running = asyncio.create_task(engine.run())
+        try:
+            found = {each.name: each for each in await engine.examine()}
+            with pytest.raises(Forbidden) as caught:
+                await engine.apply(want(world))
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
     assert not found["rights"].ok
     assert "patch deployments.apps" in found["rights"].text
     assert "may not list '" in caught.value.message
+
+
+async def test_the_least_role_is_enough_for_all_that_the_engine_does(world: Harbour) -> None:
+    async with account(world, least_role()) as least, harbour(least, world.image) as weak:
+        wanted = want(weak, instances=2, bounds=Instances(min=2, max=3))
+        await until(weak, wanted, ready(2))
+        (first, _) = (await weak.engine.observe(wanted.app)).instances
+        executed = await weak.engine.exec(first.id, ("sh", "-c", "echo out"))
+        ran = await weak.engine.run_once(wanted, "echo once", lambda line: None, 30)
+        await until(weak, replace(wanted, instances=1), lambda seen: len(seen.instances) == 1)
+        used = await weak.engine.usage()
+        found = {each.name: each for each in await weak.engine.examine()}
+        await weak.engine.remove(wanted.app)
+        await until(weak, wanted, lambda seen: not seen.instances, applying=False)
+        await weak.engine.sweep()
+        await weak.engine.sweep()
+
+    assert executed == (0, b"out\n")
+    assert ran == 0
+    assert len(used) == 1
+    assert found["rights"].ok, found["rights"]
 
 
 async def test_expired_credentials_are_named(world: Harbour) -> None:
