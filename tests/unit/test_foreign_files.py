@@ -358,9 +358,19 @@ def test_buildpacks_are_languages_or_a_notice(tmp_path: Path) -> None:
     assert "the buildpack 'https://example.com/wasm' is not run" in told(found)
 
 
-@pytest.mark.parametrize("path", [".profile", ".profile.d/env.sh", "heroku.yml"])
+@pytest.mark.parametrize("path", [".profile", ".profile.d/env.sh", "heroku.yml", "fly.toml"])
 def test_what_is_not_read_is_said(tmp_path: Path, path: str) -> None:
     assert path in told(planned(tmp_path, {**PYTHON, path: "x: 1\n"}))
+
+
+def test_the_root_of_a_static_site_is_its_output(tmp_path: Path) -> None:
+    table = {"root": "pages/", "clean_urls": True}
+    files = {"index.html": "", "pages/index.html": "", "static.json": json.dumps(table)}
+
+    found = planned(tmp_path, files)
+
+    assert decided(found, "site").startswith("pages")
+    assert "'clean_urls' has no effect" in told(found)
 
 
 def test_slugignore_keeps_files_out(tmp_path: Path) -> None:

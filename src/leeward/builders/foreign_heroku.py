@@ -44,6 +44,7 @@ _LANGUAGES: Mapping[str, str] = {
     "static": "static",
 }
 _APT = re.compile(r"heroku[/-](?:community/|buildpack-)?apt|heroku-buildpack-apt")
+_STRANGERS = ("fly.toml", "render.yaml", "vercel.json", "netlify.toml", "Dockerrun.aws.json")
 _SCRIPT_FILES = ("requirements.txt", "pyproject.toml", "Pipfile", "Gemfile", "composer.json", "go.mod", "mix.exs")
 
 
@@ -145,7 +146,22 @@ def read_files(found: Foreign, view: AppView) -> None:
     if view.has("heroku.yml") and not view.has("app.json"):
         fix = "set build.strategy: dockerfile and the processes in leeward.yaml"
         found.note(Evidence("heroku.yml"), "is not read: how containers are built there is not known here", fix)
+    for path in _STRANGERS:
+        if view.has(path):
+            fix = "say its processes, health and variables in leeward.yaml"
+            found.note(Evidence(path), "is not read: it speaks of another platform's services", fix, level="info")
+    _static(found, view)
     _postbuild(found, view)
+
+
+def _static(found: Foreign, view: AppView) -> None:
+    """`static.json` of the buildpack for sites."""
+    table = view.json("static.json") if view.has("static.json") else {}
+    if root := text(table, "root").strip("/"):
+        found.option("OUTPUT_DIR", root, view.where("static.json", '"root"', "root"))
+    for key in sorted(set(table) - {"root"}):
+        place = view.where("static.json", f'"{key}"')
+        found.note(place, f"'{key[:60]}' has no effect", "the site is served by nginx as it is", level="info")
 
 
 def _slugignore(line: str) -> str | None:
