@@ -11,6 +11,7 @@ import contextlib
 import gc
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -170,6 +171,27 @@ def rss_mib() -> float:
     return psutil.Process().memory_info().rss / 2**20
 
 
+async def hold(kubeconfig: str) -> None:
+    """Know all of the cluster, and say what that takes: in a process that has done nothing else."""
+    async with engine(kubeconfig) as one:
+        before = rss_mib()
+        began = time.monotonic()
+        await one.sight.ready()
+        seen_s = time.monotonic() - began
+        await asyncio.sleep(5)
+        print(json.dumps({"mib": rss_mib(), "empty_mib": before, "seen_s": seen_s}))
+
+
+def memory(kubeconfig: Path, about: dict[str, Any]) -> None:
+    """What one control plane holds of the whole cluster."""
+    argv = (sys.executable, "-m", "benchmarks.cluster", "--hold", str(kubeconfig))
+    told = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    per_app = (told["mib"] - told["empty_mib"]) / about["apps"] * 1024
+    figure(
+        "cluster_memory", told["mib"], "MiB", per_app_kib=round(per_app, 1), seen_s=round(told["seen_s"], 2), **about
+    )
+
+
 def settled(api: Api, apps: int, cluster: Cluster) -> float:
     """Wait until every pod runs, as far as simulated pods do; how long that took."""
     began = time.monotonic()
@@ -187,7 +209,6 @@ def settled(api: Api, apps: int, cluster: Cluster) -> float:
 async def measure(cluster: Cluster, apps: int, changes: int, nodes: int) -> None:
     kubeconfig = cluster.layout.kubeconfig.read_text()
     about = {"nodes": nodes, "apps": apps}
-    before = rss_mib()
     wants = [want(number) for number in range(apps)]
     async with engine(kubeconfig) as one:
         await one.sight.ready()
@@ -203,16 +224,13 @@ async def measure(cluster: Cluster, apps: int, changes: int, nodes: int) -> None
     )  # fmt: skip
     waited = await asyncio.to_thread(settled, cluster.api, apps, cluster)
     say(f"all pods were there {waited:.0f} s later")
-    await resync(kubeconfig, wants, peer_s[1], before, about)
+    await resync(kubeconfig, wants, peer_s[1], about)
+    memory(cluster.layout.kubeconfig, about)
     await change(kubeconfig, apps, changes, about)
 
 
-async def resync(
-    kubeconfig: str, wants: Sequence[Workload], peer_s: float, before: float, about: dict[str, Any]
-) -> None:
+async def resync(kubeconfig: str, wants: Sequence[Workload], peer_s: float, about: dict[str, Any]) -> None:
     """A control plane that knows nothing yet looks at everything, and finds nothing to do."""
-    gc.collect()
-    idle = rss_mib()
     async with engine(kubeconfig) as one:
         began = time.monotonic()
         await one.sight.ready()
@@ -225,7 +243,6 @@ async def resync(
             "cluster_resync", whole_s, "s", peer="kubectl apply of the same, scaled up from a share",
             peer_value=peer_all_s, list_s=round(seen_s, 2), writes=sent, reads=one.calls["GET"], **about,
         )  # fmt: skip
-        figure("cluster_memory", rss_mib() - min(before, idle), "MiB", process_mib=round(rss_mib(), 1), **about)
 
 
 async def change(kubeconfig: str, apps: int, changes: int, about: dict[str, Any]) -> None:
@@ -277,7 +294,11 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=1000)
     parser.add_argument("--apps", type=int, default=10000)
     parser.add_argument("--changes", type=int, default=200)
+    parser.add_argument("--hold", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if chosen.hold:
+        asyncio.run(hold(chosen.hold.read_text()))
+        return
     end_in_order()
     with simulated(chosen.nodes) as cluster:
         asyncio.run(measure(cluster, chosen.apps, chosen.changes, chosen.nodes))
