@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from leeward.builders.cause import Cause, cause
-from leeward.builders.causes_of_languages import CAUSES as LANGUAGES
+from leeward.builders.failure_further import FURTHER
 
 _CA = "set LEEWARD_BUILD_CA to a bundle with the certificate authority of your network"
 _NET = "see that this machine reaches the package index, or set LEEWARD_BUILD_PIP_INDEX and LEEWARD_BUILD_NPM_REGISTRY"
@@ -142,7 +142,7 @@ CAUSES: Sequence[Cause] = (
         "the module '{name}' is not there",
         "add it to the dependencies",
     ),
-    *LANGUAGES,
+    *FURTHER,
     # System
     cause(
         r"E: Unable to locate package (?P<name>\S+)",
