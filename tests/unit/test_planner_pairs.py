@@ -62,6 +62,16 @@ def test_what_was_built_lies_over_the_code_before_anything_reads_it(tmp_path: Pa
     assert text[:over].rstrip().splitlines()[-1] in ("COPY . ./", "COPY --chown=1000:1000 . /app")
 
 
+def test_rails_does_not_build_again_what_node_built(tmp_path: Path) -> None:
+    gems = 'gem "rails"\ngem "puma"\ngem "propshaft"\ngem "jsbundling-rails"\n'
+    files = {"Gemfile": gems, "config/application.rb": "", "config.ru": "", "package.json": BUILDS}
+
+    text = planned(tmp_path, files).dockerfile
+
+    assert text.index("COPY --from=node-build") < text.index("SKIP_JS_BUILD=1") < text.index("assets:precompile")
+    assert "SKIP_JS_BUILD" not in text.rpartition("\nFROM ")[2]
+
+
 def test_a_manifest_without_a_build_brings_nothing(tmp_path: Path) -> None:
     found = planned(tmp_path, {**API, "package.json": package(devDependencies={"prettier": "3"})})
 

@@ -1,8 +1,8 @@
 """Join a second language to an app: Node for the files that browsers get, Python beside a Node server."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from leeward.builders import system_packages
 from leeward.builders.blueprint import Blueprint, Copy, Env, Instruction, Packages, Run, Stage
@@ -31,6 +31,17 @@ _MADE = (
 _ALONE = frozenset({"node", "static", "deno"})
 # Debian 12's own Python, for Node's base images are Debian 12's.
 _PYTHON_HERE = "3.11"
+# What a language's own step would do with Node again, which it does not have.
+_DONE: Mapping[str, Mapping[str, str]] = {
+    "ruby": {
+        "SHAKAPACKER_PRECOMPILE": "false",
+        "SKIP_CSS_BUILD": "1",
+        "SKIP_JS_BUILD": "1",
+        "SKIP_YARN_INSTALL": "1",
+        "VITE_RUBY_SKIP_ASSETS_PRECOMPILE_EXTENSION": "true",
+        "WEBPACKER_PRECOMPILE": "false",
+    }
+}
 _OWN_COMMANDS = ("INSTALL_CMD", "BUILD_CMD", "START_CMD")
 
 
@@ -50,13 +61,16 @@ class Joined:
     """Goes wherever the code goes."""
     run: tuple[Instruction, ...] = ()
     """Goes into the image, before the code."""
+    done: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the leading language's own build."""
 
 
 def find(context: Context, lead: str, wanted: Sequence[str], commands: Sequence[str]) -> Joined | None:
     """The language that joins the one that leads: because it is wanted, or files and commands ask for it."""
     named = {*wanted, *(tool for tool, _, _ in context.foreign.tools)}
     if lead not in _ALONE and context.view.has(FILE):
-        return _node(context, "node" in named, commands)
+        joined = _node(context, "node" in named, commands)
+        return replace(joined, done=_DONE.get(lead, {})) if joined and joined.made else joined
     if lead == "node" and _python_asked(context, "python" in named, commands):
         return _python(context, "python" in named, commands)
     return None
@@ -64,7 +78,7 @@ def find(context: Context, lead: str, wanted: Sequence[str], commands: Sequence[
 
 def graft(part: Contribution, joined: Joined) -> Contribution:
     """The leading language's part with the other one in it."""
-    stages = [_with_made(stage, joined.made) for stage in part.blueprint.stages]
+    stages = [_with_made(stage, joined.made, joined.done) for stage in part.blueprint.stages]
     if joined.run:
         last = stages[-1]
         place = next((i for i, step in enumerate(last.steps) if isinstance(step, Copy)), len(last.steps))
@@ -88,7 +102,7 @@ def _uses(stage: Stage, names: set[str]) -> bool:
     return any(isinstance(step, Copy) and step.stage in names for step in stage.steps)
 
 
-def _with_made(stage: Stage, made: tuple[Copy, ...]) -> Stage:
+def _with_made(stage: Stage, made: tuple[Copy, ...], done: Mapping[str, str]) -> Stage:
     """The stage with what was made put over the code, wherever all of that comes in."""
     if not made or stage.name == "install":
         return stage
@@ -99,7 +113,9 @@ def _with_made(stage: Stage, made: tuple[Copy, ...]) -> Stage:
         return stage
     code = stage.steps[places[-1]]
     assert isinstance(code, Copy)
-    over = tuple(Copy(copy.sources, code.target, copy.stage, code.owned) for copy in made)
+    over: list[Instruction] = [Copy(copy.sources, code.target, copy.stage, code.owned) for copy in made]
+    if done and stage.name == "build":
+        over.append(Env(done))
     return replace(stage, steps=(*stage.steps[: places[-1] + 1], *over, *stage.steps[places[-1] + 1 :]))
 
 
@@ -177,8 +193,14 @@ def _node_at_run(packages: Sequence[str], commands: Sequence[str]) -> tuple[Inst
     ]
     if called:
         links = [f"ln -s {tools}/npm/bin/{name}-cli.js /usr/local/bin/{name}" for name in ("npm", "npx")]
-        for tool, program in (("pnpm", "bin/pnpm.cjs"), ("yarn", "bin/yarn.js"), ("bun", "bin/bun.exe")):
-            links.append(f"if [ -e {tools}/{tool} ]; then ln -s {tools}/{tool}/{program} /usr/local/bin/{tool}; fi")
+        for tool, package, program in (
+            ("pnpm", "pnpm", "bin/pnpm.cjs"),
+            ("yarn", "yarn", "bin/yarn.js"),
+            ("yarn", "@yarnpkg/cli-dist", "bin/yarn.js"),
+            ("bun", "bun", "bin/bun.exe"),
+        ):
+            place = f"{tools}/{package}"
+            links.append(f"if [ -e {place} ]; then {node_stages.link(place, program, tool)}; fi")
         steps += [Copy((tools,), tools, stage=_INSTALL), Run(tuple(links))]
     return (*steps, Copy(("/app/node_modules",), "/app/node_modules", stage=_MODULES))
 

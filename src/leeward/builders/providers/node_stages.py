@@ -248,6 +248,12 @@ def needed_at_run(project: Project, commands: Iterable[str], context: Context) -
     return None
 
 
+def link(place: str, program: str, name: str) -> str:
+    """Put a tool on the path; the ending of its program differs between its releases."""
+    stem = program.rpartition(".")[0]
+    return f"ln -s $(ls {place}/{stem}.* | head -n 1) /usr/local/bin/{name}"
+
+
 def tools(manager: Manager, commands: Iterable[str]) -> tuple[Instruction, ...]:
     """The package manager itself, where a command of the image calls it."""
     found: list[Instruction] = []
@@ -262,5 +268,5 @@ def tools(manager: Manager, commands: Iterable[str]) -> tuple[Instruction, ...]:
             found.append(Run(("ln -s bun /usr/local/bin/bunx",)))
         else:
             found.append(Copy((place,), place, stage="install"))
-            found.append(Run((f"ln -s {place}/{program} /usr/local/bin/{name}",)))
+            found.append(Run((link(place, program, name),)))
     return tuple(found)
