@@ -147,6 +147,16 @@ async def test_an_index_that_does_not_answer_leaves_the_usual_version_and_says_w
     assert "Request failed after 3 retries" in said
 
 
+async def test_an_index_that_gave_no_answer_is_left_alone_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, said = await found(tmp_path, monkeypatch, "exit 2", times=3)
+
+    assert answer is None
+    assert (tmp_path / "calls").read_text().count("called") == 1
+    assert said.count("a while ago") == 2
+
+
 async def test_an_index_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheel_probe, "_ONE_S", 0.2)
     began = time.monotonic()

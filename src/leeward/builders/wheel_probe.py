@@ -21,6 +21,8 @@ from leeward.settings import Settings
 # One answer takes half a second to six; an index that does not answer is no reason to keep a deploy waiting.
 _ONE_S = 20.0
 _ALL_S = 40.0
+# An index that gave no answer is left alone for this long: other deploys do not wait for it too.
+_SILENT_S = 600.0
 # As uv says it: there is no solution. Anything else is no answer.
 _NO_SOLUTION = 1
 _KEPT = 256
@@ -34,6 +36,7 @@ class WheelProbe:
         self._settings = settings
         self._kept: dict[Wanted, str] = {}
         self._lock = asyncio.Lock()
+        self._silent_until = 0.0
 
     async def find(self, tree: Path, spec: AppSpec, env: Mapping[str, str], plan: BuildPlan, say: Say) -> str | None:
         """The newest Python that all requirements have wheels for; None when nobody needs to know, or nobody knows."""
@@ -47,10 +50,14 @@ class WheelProbe:
             if asked in self._kept:
                 return self._kept[asked]
             began = time.monotonic()
+            if began < self._silent_until:
+                say("wheels: the index gave no answer a while ago: the usual Python is used")
+                return None
             try:
                 async with asyncio.timeout(_ALL_S):
                     found = await self._ask(asked)
             except (TimeoutError, OSError, LeewardError) as error:
+                self._silent_until = time.monotonic() + _SILENT_S
                 say(f"wheels: the index gave no answer ({str(error) or 'time was up'}): the usual Python is used")
                 return None
         if found is None:
@@ -82,7 +89,13 @@ class WheelProbe:
 
     def _env(self, work: Path) -> Mapping[str, str]:
         """Nothing of the control plane's own but how the world is reached."""
-        env = {"PATH": os.defpath, "HOME": str(work), "UV_PYTHON_DOWNLOADS": "never", "UV_HTTP_TIMEOUT": "10"}
+        env = {
+            "PATH": os.defpath,
+            "HOME": str(work),
+            "UV_PYTHON_DOWNLOADS": "never",
+            "UV_HTTP_TIMEOUT": "10",
+            "UV_HTTP_RETRIES": "1",
+        }
         env |= {name: os.environ[name] for name in _PROXIES if name in os.environ}
         bundle = self._settings.build_ca or Path("/etc/ssl/certs/ca-certificates.crt")
         if bundle.is_file():
