@@ -118,12 +118,13 @@ async def test_a_planned_image_answers(workshop: Workshop, name: str, path: str,
         ("pnpm-workspace", "/", "hello pnpm"),
         ("npm-workspaces", "/", "hello npm"),
         ("flask-and-node", "/static/about.html", "<strong>marked</strong>"),
+        ("vite-site", "/any/path", 'id="app"'),
     ],
 )
 async def test_any_package_manager_workspace_or_pair_of_languages_answers(
     workshop: Workshop, name: str, path: str, expected: str
 ) -> None:
-    shutil.copytree(TREES / name, workshop.tree)
+    shutil.copytree(next(place / name for place in (TREES, EXAMPLES) if (place / name).is_dir()), workshop.tree)
 
     plan, built = await workshop.build()
 

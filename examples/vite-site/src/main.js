@@ -1,0 +1,1 @@
+document.querySelector("#app").textContent = `This is ${location.pathname}`;
