@@ -108,6 +108,13 @@ def test_a_variable_with_a_slip_is_guessed(tmp_path: Path) -> None:
     ]
 
 
+def test_an_app_may_have_plans_of_its_own(tmp_path: Path) -> None:
+    found = planned(tmp_path, PYTHON, env={"PLAN_LIMITS": "5", "NIXPACKS_LIMITS": "5", "PLAN_STRAT_CMD": "x"})
+
+    named = [word for note in found.diagnostics for word in note.text.split() if word.endswith(("LIMITS", "CMD"))]
+    assert named == ["NIXPACKS_LIMITS", "PLAN_STRAT_CMD"]
+
+
 def test_of_two_prefixes_ours_wins_and_the_other_is_told(tmp_path: Path) -> None:
     found = planned(tmp_path, PYTHON, env={"PLAN_START_CMD": "ours", "NIXPACKS_START_CMD": "theirs"})
 

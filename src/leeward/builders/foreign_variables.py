@@ -197,10 +197,8 @@ def unheard(env: Mapping[str, str], told: Foreign, used: set[str], provider: str
     """What had no say in a plan, each with what to do."""
     # An option that was used speaks for the variable that it stands for.
     spoken = {said[1].file.removeprefix("variable ") for name, said in told.options.items() if name in used}
-    notes = [
-        _note(full, provider, env) for full in sorted(env) if full.startswith(PREFIXES) and full not in used | spoken
-        if env[full].strip()
-    ]  # fmt: skip
+    unused = [full for full in sorted(env) if full.startswith(PREFIXES) and env[full].strip() and full not in used]
+    notes = [note for full in unused if full not in spoken and (note := _note(full, provider, env))]
     for name, said in sorted(told.options.items()):
         if name not in used and not said[1].file.startswith("variable "):
             notes.append(_option(name, said, provider, env, used))
@@ -214,17 +212,16 @@ def _option(name: str, said: Said, provider: str, env: Mapping[str, str], used: 
     return Diagnostic("info", "not-honoured", f"{place} {said[1].what}: {what}", "")
 
 
-def _note(full: str, provider: str, env: Mapping[str, str]) -> Diagnostic:
+def _note(full: str, provider: str, env: Mapping[str, str]) -> Diagnostic | None:
     prefix = next(prefix for prefix in PREFIXES if full.startswith(prefix))
     name = full.removeprefix(prefix)
     known = TABLE.get(name)
     if known is None:
         near = get_close_matches(name, TABLE, n=1, cutoff=0.75)
-        fix = (
-            f"did you mean {prefix}{near[0]}?"
-            if near
-            else "remove it; docs/reference/plan.md lists those that there are"
-        )
+        if prefix == _P and not near:
+            # An app may have plans of its own.
+            return None
+        fix = f"did you mean {prefix}{near[0]}?" if near else "remove it: `lee plan` knows no such variable"
         return Diagnostic("warning", "not-honoured", f"the variable {full[:80]} is not known", fix)
     if not known.effect:
         return Diagnostic("info", "not-honoured", f"the variable {full} has no effect", known.fix)
