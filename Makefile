@@ -1,6 +1,8 @@
 # Two commands do everything: `make up` and `make test`.
 VENV := .venv
 RUN := $(VENV)/bin
+# The first of these starts the cluster that the others find.
+ON_A_CLUSTER := tests/cluster tests/contracts/test_engine_kubernetes.py tests/integration/test_kubernetes_engine.py
 WITH_DOCKER := $(RUN)/python scripts/with-docker
 
 .PHONY: help bootstrap system up down purge status check unit golden integration e2e test bench vendor screenshots cluster-up cluster-test cluster-down
@@ -57,15 +59,17 @@ integration: system
 e2e: system
 	$(WITH_DOCKER) $(RUN)/pytest -q tests/e2e
 
+# On a cluster last: the first time, some minutes go into building Kubernetes from its Go module.
 test: check unit system
 	$(WITH_DOCKER) $(RUN)/pytest -q tests/contracts tests/integration tests/e2e
+	$(RUN)/pytest -q $(ON_A_CLUSTER)
 
 cluster-up: system
 	@$(RUN)/python -m tests.cluster up
 
 # Removes the cluster afterwards, unless it ran before.
 cluster-test: system
-	LEEWARD_CLUSTER=must $(RUN)/pytest -q tests/cluster
+	LEEWARD_CLUSTER=must $(RUN)/pytest -q $(ON_A_CLUSTER)
 
 cluster-down:
 	@test ! -x $(RUN)/python || $(RUN)/python -m tests.cluster down

@@ -97,17 +97,21 @@ def _compile(name: str, target: Path) -> None:
     # Beside everything else on this machine, not before it.
     argv = ["nice", "-n", "5", "env", "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false", "GOTOOLCHAIN=local", go()]
     argv += ["build", "-C", str(HERE / name), "-trimpath", "-ldflags", flags if name == "hyper" else "-s -w"]
-    run(*argv, "-o", f"{target}.new", ".", timeout_s=3600)
+    try:
+        run(*argv, "-o", f"{target}.new", ".", timeout_s=3600)
+    except RuntimeError as error:
+        raise Missing(f"'{name}' of a cluster could not be built: {error}") from error
     Path(f"{target}.new").replace(target)
 
 
 def _kinds(target: Path) -> None:
     """The kinds of the Gateway API, as its Go module holds them."""
     if not target.exists():
-        told = run(go(), "mod", "download", "-json", f"sigs.k8s.io/gateway-api@{GATEWAY_API}", timeout_s=600).stdout
-        shutil.copytree(
-            Path(json.loads(told)["Dir"]) / "config" / "crd" / "standard", f"{target}.new", dirs_exist_ok=True
-        )
+        wanted = f"sigs.k8s.io/gateway-api@{GATEWAY_API}"
+        told = run(go(), "mod", "download", "-json", wanted, timeout_s=600, check=False).stdout
+        if "Dir" not in (found := json.loads(told or "{}")):
+            raise Missing(f"the kinds of the Gateway API could not be had: {found.get('Error', told)}")
+        shutil.copytree(Path(found["Dir"]) / "config" / "crd" / "standard", f"{target}.new", dirs_exist_ok=True)
         Path(f"{target}.new").replace(target)
 
 
