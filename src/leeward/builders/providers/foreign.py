@@ -10,7 +10,11 @@ from leeward.model.build import Diagnostic
 _MIRROR = re.compile(r"[a-z0-9][a-z0-9.-]{0,200}(:\d{1,5})?(/[a-z0-9][a-z0-9._/-]{0,200})?")
 # `with-ca` is a script for any shell: what a makers' image trusts is what ours trust.
 TRUST = Stage("trust", "debian13", ())
-TRUSTED: tuple[Instruction, ...] = (Copy(("/usr/local/bin/with-ca",), "/usr/local/bin/with-ca", stage="trust"),)
+TRUSTED: tuple[Instruction, ...] = (
+    Copy(("/usr/local/bin/with-ca",), "/usr/local/bin/with-ca", stage="trust"),
+    # What apt is told by it.
+    Copy(("/usr/local/share/leeward",), "/usr/local/share/leeward", stage="trust"),
+)
 
 
 def image(context: Context, registry: str, repository: str, tag: str) -> str:
