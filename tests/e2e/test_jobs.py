@@ -60,3 +60,35 @@ def test_a_job_that_fails_before_the_deploy_leaves_the_old_release(platform: Pla
     assert "migrate" in answer.json["error"]["message"]
     assert platform.ask(APP).json["text"] == "one"
     assert "alarm at rollout" in answer.err + log_of(platform, "v2")
+
+
+def test_an_app_of_heroku_is_deployed_as_it_is(platform: Platform, tmp_path: Path) -> None:
+    platform.gone("moved")
+    tree = copied("probe", tmp_path)
+    (tree / "leeward.yaml").unlink()
+    (tree / "Procfile").write_text("web: python main.py\nclock: python clock.py\nrelease: echo upgraded\n")
+    app = {
+        "env": {"COLOUR": "blue", "SECRET_KEY": {"generator": "secret"}},
+        "formation": {"web": {"quantity": 2, "size": "basic"}},
+        "scripts": {"postdeploy": "echo seeded for $LEEWARD_JOB"},
+    }
+    (tree / "app.json").write_text(json.dumps(app))
+
+    first = platform.ok("deploy", tree, "--app", "moved")
+    env = platform.ask("moved", "/env").json
+    second = platform.ok("deploy", change_of(tree), "--app", "moved")
+
+    assert (first["status"], second["status"]) == ("live", "live")
+    assert env["COLOUR"] == "blue"
+    assert len(env["SECRET_KEY"]) == 64
+    assert platform.ask("moved", "/env").json["SECRET_KEY"] == env["SECRET_KEY"]
+    processes = {p["name"]: (p["min"], p["size"]) for p in platform.ok("apps", "show", "moved")["processes"]}
+    assert processes == {"web": (2, "micro"), "clock": (0, "small")}
+    logs = [{line["text"] for line in platform.ok("logs", "moved", "--build", version)} for version in ("v1", "v2")]
+    assert ["seeded for first deploy" in log for log in logs] == [True, False]
+    assert ["upgraded" in log for log in logs] == [True, True]
+
+
+def change_of(tree: Path) -> Path:
+    change(tree, 'TEXT = "one"', 'TEXT = "two"')
+    return tree
