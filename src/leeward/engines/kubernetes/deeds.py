@@ -7,7 +7,17 @@ from typing import Any
 from leeward.engines.kubernetes.cluster import Cluster
 from leeward.engines.kubernetes.failures import not_ours
 from leeward.engines.kubernetes.informer import Key
-from leeward.engines.kubernetes.kinds import BUDGET, DEPLOYMENT, NAMESPACE, POD, ROUTE, VOLUME, Kind, kind_of
+from leeward.engines.kubernetes.kinds import (
+    AUTOSCALER,
+    BUDGET,
+    DEPLOYMENT,
+    NAMESPACE,
+    POD,
+    ROUTE,
+    VOLUME,
+    Kind,
+    kind_of,
+)
 from leeward.engines.kubernetes.names import COST, DRAINING, TAKES, group_name, namespace, stamped
 from leeward.engines.kubernetes.objects import ours
 from leeward.engines.kubernetes.project import project_objects
@@ -92,6 +102,9 @@ class Deeds:
         await self.have(stamped(deployment(want, self._rules, replicas)))
         if want.bounds is not None and (scaler := autoscaler(want, want.bounds, self._rules)) is not None:
             await self.have(stamped(scaler))
+        else:
+            # The cluster would go on scaling what the platform scales now.
+            await self._unless_absent(AUTOSCALER, want.project, group_name(want.app, want.process, want.generation))
 
     async def scale(self, want: Workload, generation: int, replicas: int) -> None:
         """Have so many instances of an older generation."""

@@ -47,6 +47,7 @@ class KubernetesEngine:
         self._doctor = Doctor(self.cluster, rules)
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._empty: frozenset[str] = frozenset()
+        self._running = False
         self.sight.settle = self._settle
 
     def _now(self) -> float:
@@ -56,12 +57,14 @@ class KubernetesEngine:
 
     async def run(self) -> None:
         """Watch what runs until cancelled; the cluster may come and go."""
+        self._running = True
         try:
             async with asyncio.TaskGroup() as group:
                 for watch in self.sight.watches:
                     group.create_task(watch.run())
                 group.create_task(every(_SWEEP_S, "sweep", self.sweep))
         finally:
+            self._running = False
             await self.close()
 
     async def close(self) -> None:
@@ -199,5 +202,9 @@ class KubernetesEngine:
         return manifests(wants, self.rules)
 
     async def examine(self) -> Sequence[Examined]:
-        """What is right and wrong with the cluster."""
-        return await self._doctor.examine()
+        """What is right and wrong with the cluster; also asked of one that is not added yet."""
+        try:
+            return await self._doctor.examine()
+        finally:
+            if not self._running:
+                await self.cluster.close()
