@@ -4,15 +4,27 @@ import re
 from collections.abc import Sequence
 
 from leeward.builders.cause import Cause, cause
+from leeward.builders.failure_compiled import CARGO, GO
 from leeward.builders.failure_further import FURTHER
+from leeward.builders.failure_java import GRADLE, MAVEN
+from leeward.builders.failure_node import NODE, SCRIPTS
+from leeward.builders.failure_python import PYTHON
 
 _CA = "set LEEWARD_BUILD_CA to a bundle with the certificate authority of your network"
 _NET = "see that this machine reaches the package index, or set LEEWARD_BUILD_PIP_INDEX and LEEWARD_BUILD_NPM_REGISTRY"
 _LOCK = "run the package manager where you work and commit the new lock file"
 _HEADERS = "add the system packages that it needs to 'build: packages:', or use a version with ready wheels"
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
 # The first that matches wins: the particular before the general.
 CAUSES: Sequence[Cause] = (
+    *PYTHON,
+    *NODE,
+    *GO,
+    *CARGO,
+    *MAVEN,
+    *GRADLE,
     # Python: uv
     cause(
         r"Because (?P<name>\S+) was not found in the package (?:registry|index)[\s\S]{0,200}?"
@@ -224,12 +236,13 @@ CAUSES: Sequence[Cause] = (
         "the base image '{name}:{tag}' is not on this machine and its registry does not answer",
         "see that this machine reaches the registry, or use a base image that Leeward makes: python, node, debian",
     ),
+    *SCRIPTS,
 )
 
 
 def explain(step: str, output: Sequence[str], error: str) -> tuple[str, str]:
     """The sentence and the hint for a build that ended with an error."""
-    text = "\n".join((*output, error))
+    text = _COLOUR.sub("", "\n".join((*output, error)))
     for each in CAUSES:
         if match := each.pattern.search(text):
             values = {key: (value or "").strip()[:120] for key, value in match.groupdict().items()}
