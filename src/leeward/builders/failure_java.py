@@ -110,6 +110,21 @@ MAVEN: Sequence[Cause] = (
 
 GRADLE: Sequence[Cause] = (
     cause(
+        r"build file '(?:\S*/)?(?P<name>[^'/]+)': (?P<line>\d+): (?P<what>[^\n@]+)",
+        "{name} is wrong in line {line}: {what}",
+        "correct it",
+    ),
+    cause(
+        r"which is not part of the dependency lock state",
+        "the lock files do not fit the build file",
+        "run `gradle dependencies --write-locks` and commit them",
+    ),
+    cause(
+        r"^e: (?:file://)?(?:/app/)?(?P<file>[^\s:]+\.kt):(?P<line>\d+):\d+:? (?P<what>[^\n]+)",
+        "Kotlin: {what} ({file}:{line})",
+        HERE,
+    ),
+    cause(
         r"Exception in thread \"main\" [^\n]*(?:\n[^\n]*){0,40}?org\.gradle\.wrapper\.",
         "Gradle's wrapper could not download its Gradle",
         "set the variable PLAN_GRADLE_DISTRIBUTION_URL to a mirror of the file, or name a file of the tree as the "
