@@ -146,11 +146,6 @@ def test_what_is_no_image_is_refused(tmp_path: Path, image: str | None) -> None:
         planned(tmp_path, {}, AppSpec(build=BuildSpec(strategy=Strategy.IMAGE, image=image)))
 
 
-def test_buildpacks_are_refused_for_now(tmp_path: Path) -> None:
-    with pytest.raises(Invalid, match="cannot be built here yet"):
-        planned(tmp_path, API, AppSpec(build=BuildSpec(strategy=Strategy.BUILDPACKS)))
-
-
 def test_a_process_without_a_command_is_refused_by_its_path(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="processes/worker/command"):
         planned(tmp_path, {**API, "leeward.yaml": "processes: {worker: {size: nano}}\n"})
