@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from leeward.engines.regional import RegionalEngine
-from leeward.errors import Invalid, NotFound, Unavailable
+from leeward.errors import Invalid, Unavailable
 from leeward.fakes.cluster import FakeCluster
 from leeward.fakes.engine import FakeEngine
 from leeward.model.app import Health
@@ -130,7 +130,7 @@ async def test_a_region_that_is_forgotten_takes_no_workloads(world: World) -> No
     world.wished = []
     await world.engine.refresh()
 
-    with pytest.raises(NotFound, match="there is no region 'east', but local"):
+    with pytest.raises(Unavailable, match="region 'east' is not there, but local"):
         await world.engine.apply(THERE)
 
 
@@ -170,3 +170,20 @@ async def test_a_region_can_be_examined_before_it_is_added(world: World) -> None
 
     assert await world.engine.examine(Region("west", EngineKind.KUBERNETES)) == tuple(world.there.found)
     assert [found.ok for found in await world.engine.examine(Region(LOCAL, EngineKind.LOCAL))] == [True]
+
+
+async def test_a_region_that_cannot_be_used_keeps_no_other_from_starting() -> None:
+    world = World()
+    world.wished = [Region("broken", EngineKind.KUBERNETES), EAST]
+
+    def make(region: Region) -> FakeEngine:
+        if region.name == "broken":
+            raise Invalid("its file names no cluster")
+        return world.there
+
+    engine = RegionalEngine(world.here, world.regions, make)
+    await engine.refresh()
+
+    await engine.apply(THERE)
+    with pytest.raises(Unavailable, match="region 'broken' is not there, but east, local"):
+        await engine.apply(replace(THERE, region="broken"))

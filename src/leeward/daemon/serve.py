@@ -160,6 +160,8 @@ class Plane:
         started = time.monotonic()
         await self.services.access.first_run(self.settings)
         self.trees.mkdir(parents=True, exist_ok=True)
+        # Before anything is settled: an app's region must be known when its instances are looked for.
+        await self.engine.refresh()
         server = self._server()
         background: list[Coroutine[Any, Any, None]] = [
             self.engine.run(),

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from dataclasses import replace
 from typing import Any
 
-from leeward.errors import Invalid, NotFound, Unavailable
+from leeward.errors import Invalid, LeewardError, Unavailable
 from leeward.model.region import LOCAL, Examined, Region
 from leeward.model.runtime import Instance, Observed, Usage, Workload
 from leeward.ports import Engine, Examines, Renders, Say
@@ -45,8 +45,12 @@ class RegionalEngine:
             await self._stop(name)
         for name, region in wished.items():
             if name not in self._known:
+                try:
+                    self._engines[name] = self._make(region)
+                except LeewardError as error:
+                    log.warning("region '%s' cannot be used: %s", name, error)
+                    continue
                 self._known[name] = region
-                self._engines[name] = self._make(region)
         for name in self._known:
             self._start(name)
 
@@ -202,7 +206,7 @@ class RegionalEngine:
         engine = self._engines.get(region)
         if engine is None:
             there = ", ".join(sorted(self._engines))
-            raise NotFound(
-                f"there is no region '{region}', but {there}", hint="add it with `lee regions add`", code="no-region"
+            raise Unavailable(
+                f"region '{region}' is not there, but {there}", hint="see `lee doctor --region` and `lee regions list`"
             )
         return engine
