@@ -188,3 +188,31 @@ def test_what_serves_is_never_ended_before_its_successors_are_ready(
         assert OLD not in dropped
         assert Serve(OLD) in steps
     assert scaled[NEW].replicas >= instances
+
+
+def test_the_name_moves_only_when_the_cluster_itself_knows_the_new_instances() -> None:
+    seen = (one("o", OLD), one("a"), one("b"))
+    groups = {OLD: 1, NEW: 2}
+
+    half = next_steps(WANT, seen, groups, NOW, memory=Memory(serves=OLD, announced=frozenset({"a"})))
+    whole = next_steps(WANT, seen, groups, NOW, memory=Memory(serves=OLD, announced=frozenset({"a", "b"})))
+
+    assert half == (Serve(OLD), Scale(OLD, 1), Scale(NEW, 2))
+    assert whole == (Serve(NEW), Mark("o", NOW), Scale(OLD, 1), Scale(NEW, 2))
+
+
+def test_once_it_has_moved_what_the_cluster_knows_no_longer_matters() -> None:
+    seen = (one("o", OLD, InstanceState.DRAINING), one("a"), one("b"))
+    memory = Memory(draining={"o": NOW}, serves=NEW, announced=frozenset())
+
+    assert Drop(OLD) in next_steps(WANT, seen, {OLD: 1, NEW: 2}, NOW + 60, memory=memory)
+
+
+def test_the_time_of_a_drain_does_not_run_while_the_name_leads_there() -> None:
+    seen = (one("o", OLD, InstanceState.DRAINING), one("a"), one("b"))
+
+    led = next_steps(WANT, seen, {OLD: 1, NEW: 2}, NOW, memory=Memory({"o": 900.0}, serves=NEW, named=frozenset({"o"})))
+    left = next_steps(WANT, seen, {OLD: 1, NEW: 2}, NOW, memory=Memory({"o": None}, serves=NEW))
+
+    assert Mark("o", None) in led
+    assert Mark("o", NOW) in left

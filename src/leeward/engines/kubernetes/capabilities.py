@@ -96,6 +96,7 @@ HELPFUL: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("", "nodes", ("list", "watch")),
     ("", "events", ("list", "watch")),
     ("", "nodes/proxy", ("get",)),
+    ("discovery.k8s.io", "endpointslices", ("list", "watch")),
     ("metrics.k8s.io", "pods", ("list",)),
     ("gateway.networking.k8s.io", "httproutes", _WRITE),
     ("networking.k8s.io", "ingresses", _WRITE),

@@ -14,14 +14,15 @@ from leeward.engines.kubernetes.kinds import (
     NAMESPACE,
     POD,
     ROUTE,
+    SERVICE,
     VOLUME,
     Kind,
     kind_of,
 )
-from leeward.engines.kubernetes.names import COST, DRAINING, TAKES, group_name, namespace, stamped
+from leeward.engines.kubernetes.names import COST, DRAINING, TAKES, group_name, namespace, service_name, stamped
 from leeward.engines.kubernetes.objects import ours
 from leeward.engines.kubernetes.project import project_objects
-from leeward.engines.kubernetes.render import deployment, disruption_budget, environment, service
+from leeward.engines.kubernetes.render import announcer, deployment, disruption_budget, environment, service
 from leeward.engines.kubernetes.routing import way_in
 from leeward.engines.kubernetes.rules import Rules
 from leeward.engines.kubernetes.scaling import autoscaler
@@ -93,6 +94,7 @@ class Deeds:
     async def start(self, want: Workload, replicas: int) -> None:
         """Have so many instances of this generation."""
         await self.have_project(want.project)
+        await self.have(stamped(announcer(want, self._rules)))
         await self.have(stamped(environment(want, self._rules)))
         budget = disruption_budget(want, self._rules)
         if budget is not None:
@@ -121,14 +123,20 @@ class Deeds:
         if pod is None or pod.deleted:
             return
         mark = "routed" if since is None else f"{since:.3f}"
-        body = {"metadata": {"annotations": {DRAINING: mark, COST: _FIRST_TO_GO}, "labels": {TAKES: "no"}}}
+        body: dict[str, Any] = {"metadata": {"annotations": {DRAINING: mark, COST: _FIRST_TO_GO}}}
+        served = self._sight.find(SERVICE, (pod.namespace, service_name(pod.app, pod.process)))
+        if served is not None and served.generation == pod.generation:
+            # The name of the process leads here. One that has moved to another generation already lets go by itself:
+            # the cluster might see a label change first, and lead nowhere for a moment.
+            body["metadata"]["labels"] = {TAKES: "no"}
         if (shown := await self._cluster.patch(POD, pod.namespace, pod.name, body)) is not None:
             self._sight.pods.put(shown)
 
     async def drop(self, app: str, process: str, generation: int) -> None:
         """Have a whole generation go, with its variables and its budget."""
         for kind, key, each in self._sight.of_app(app):
-            if (each.process, each.generation) == (process, generation) and kind.kind != "Service":
+            name = key[1] == service_name(app, process) and kind is not DEPLOYMENT
+            if (each.process, each.generation) == (process, generation) and not name:
                 await self.delete(kind, key)
 
     async def _unless_absent(self, kind: Kind, project: str, name: str) -> None:

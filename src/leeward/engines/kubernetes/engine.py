@@ -114,7 +114,7 @@ class KubernetesEngine:
                 {generation: one.replicas for generation, one in groups.items()},
                 self._now(),
                 keep,
-                self.sight.memory(want.app, want.process, service.generation if service is not None else None),
+                self.sight.memory(want, service.generation if service is not None else None),
             )
             for step in steps:
                 await self._do(step, want)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from leeward.engines.kubernetes.project import project_objects
-from leeward.engines.kubernetes.render import deployment, disruption_budget, environment, service
+from leeward.engines.kubernetes.render import announcer, deployment, disruption_budget, environment, service
 from leeward.engines.kubernetes.routing import way_in
 from leeward.engines.kubernetes.rules import Rules
 from leeward.engines.kubernetes.scaling import autoscaler
@@ -21,6 +21,7 @@ def manifests(wants: Iterable[Workload], rules: Rules) -> Sequence[Mapping[str, 
         for made in (
             *project_objects(want.project, rules, hidden=True),
             service(want, rules, want.generation),
+            announcer(want, rules),
             environment(want, rules, hidden=True),
             *([budget] if budget is not None else []),
             deployment(want, rules, want.instances),

@@ -84,6 +84,27 @@ def group(shown: Mapping[str, Any]) -> Group:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """A part of the instances to which a Service leads."""
+
+    app: str
+    service: str
+    ready: frozenset[str]
+    """Names of pods."""
+
+
+def endpoints(shown: Mapping[str, Any]) -> Endpoints:
+    """An EndpointSlice from the API's answer; it has the labels of its Service."""
+    labels: Mapping[str, str] = shown["metadata"].get("labels") or {}
+    ready = frozenset(
+        str((each.get("targetRef") or {}).get("name", ""))
+        for each in shown.get("endpoints") or ()
+        if (each.get("conditions") or {}).get("ready") is not False
+    )
+    return Endpoints(labels.get(APP, ""), labels.get("kubernetes.io/service-name", ""), ready)
+
+
 def ours(shown: Mapping[str, Any], home: str) -> bool:
     """Whether an object was made by this platform."""
     return bool((shown["metadata"].get("labels") or {}).get(HOME) == home)

@@ -60,6 +60,10 @@ class Memory:
     """Instances that never got a request: seen to come, and never seen in a route."""
     serves: int | None = None
     """The generation that the name of the process stands for."""
+    announced: frozenset[str] | None = None
+    """Instances that the cluster's own routes know to be ready; None where that cannot be seen."""
+    named: frozenset[str] = frozenset()
+    """Instances to which the name of the process leads now."""
 
 
 def next_steps(
@@ -75,7 +79,7 @@ def next_steps(
     new = [i for i in alive if i.generation == want.generation and i.id not in memory.draining]
     surplus = {i.id for i in _surplus(new, want)}
     stay = [i for i in new if i.id not in surplus]
-    covered = sum(i.state is InstanceState.READY for i in stay) >= want.instances
+    covered = _covered(want, stay, memory)
     marks: list[Mark] = []
     over: list[Instance] = []
     busy: list[Instance] = []
@@ -93,6 +97,15 @@ def next_steps(
         *marks,
         *_scale(want, groups, keep, covered, over, busy),
     )
+
+
+def _covered(want: Workload, stay: list[Instance], memory: Memory) -> bool:
+    """Whether the generation may take over. What we know to be ready the cluster's own routes may learn later: a name
+    that moved too early would lead nowhere for a moment."""
+    ready = [i.id for i in stay if i.state is InstanceState.READY]
+    if memory.announced is not None and memory.serves not in (None, want.generation):
+        ready = [id for id in ready if id in memory.announced]
+    return len(ready) >= want.instances
 
 
 def _serve(
@@ -156,7 +169,7 @@ def _leave(instance: Instance, want: Workload, now: float, memory: Memory) -> tu
     """One step on the way out, and whether it may end now."""
     known = instance.id in memory.draining
     since = memory.draining.get(instance.id)
-    if routed(instance, want):
+    if routed(instance, want) or (want.routed is not None and instance.id in memory.named):
         return (None if known and since is None else Mark(instance.id, None)), False
     drain_s = want.health.drain if want.health is not None else 0.0
     if instance.id in memory.fresh or instance.state is InstanceState.CRASHED or drain_s == 0:

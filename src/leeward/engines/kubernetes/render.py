@@ -246,6 +246,28 @@ def service(want: Workload, rules: Rules, generation: int) -> dict[str, Any]:
     }
 
 
+def announcer(want: Workload, rules: Rules) -> dict[str, Any]:
+    """A name without an address for one generation: the cluster lists there which instances it knows to be ready."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(
+            group_name(want.app, want.process, want.generation),
+            rules,
+            want.project,
+            want.app,
+            want.process,
+            generation=want.generation,
+        ),
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": "None",
+            "selector": selector(want),
+            "ports": [{"name": "http", "port": want.port, "targetPort": "http", "protocol": "TCP"}],
+        },
+    }
+
+
 def disruption_budget(want: Workload, rules: Rules) -> dict[str, Any] | None:
     """Drain one node at a time. A single instance has none: it would keep its node from being drained for ever."""
     if want.instances < 2:

@@ -10,15 +10,25 @@ from leeward.engines.kubernetes import observe
 from leeward.engines.kubernetes.cluster import Cluster
 from leeward.engines.kubernetes.index import Index
 from leeward.engines.kubernetes.informer import Informer, Key
-from leeward.engines.kubernetes.kinds import DEPLOYMENT, EVENT, NODE, OF_APPS, OF_PROJECTS, OPTIONAL, POD, Kind
-from leeward.engines.kubernetes.names import HOME, INSTANCE
-from leeward.engines.kubernetes.objects import Group, Known, group, known
+from leeward.engines.kubernetes.kinds import (
+    DEPLOYMENT,
+    ENDPOINTS,
+    EVENT,
+    NODE,
+    OF_APPS,
+    OF_PROJECTS,
+    OPTIONAL,
+    POD,
+    Kind,
+)
+from leeward.engines.kubernetes.names import HOME, INSTANCE, group_name, service_name
+from leeward.engines.kubernetes.objects import Endpoints, Group, Known, endpoints, group, known
 from leeward.engines.kubernetes.plan import Memory
 from leeward.engines.kubernetes.pods import Pod, amount, millicpu, read, seconds
 from leeward.engines.kubernetes.reasons import Largest
 from leeward.engines.kubernetes.rules import Rules
 from leeward.errors import Unavailable
-from leeward.model.runtime import Instance, InstanceState, Observed
+from leeward.model.runtime import Instance, InstanceState, Observed, Workload
 
 _SYNC_S = 10.0
 # The cluster chooses what to end; if it chose another instance, this one is asked for again.
@@ -62,6 +72,10 @@ class Sight:
         failed = {"fieldSelector": "involvedObject.kind=Pod,reason=Unhealthy"}
         self._events: Informer[_Check] = Informer(cluster, EVENT, _check, self._event, match=failed, optional=True)
         self._nodes: Informer[Largest] = Informer(cluster, NODE, _room, self._node, optional=True)
+        self._endpoints_by_app: Index[Key, Endpoints] = Index(lambda each: each.app)
+        self._endpoints: Informer[Endpoints] = Informer(
+            cluster, ENDPOINTS, endpoints, self._led, match=mine, optional=True
+        )
         self.objects: dict[str, Informer[Known]] = {
             kind.kind: Informer(
                 cluster, kind, known, self._object(kind), match=mine, partial=True, optional=kind in OPTIONAL
@@ -77,7 +91,7 @@ class Sight:
     @property
     def watches(self) -> tuple[Informer[Any], ...]:
         """All of them, to be run."""
-        return (self.groups, *self.objects.values(), self._nodes, self._events, self.pods)
+        return (self.groups, *self.objects.values(), self._nodes, self._events, self._endpoints, self.pods)
 
     async def ready(self) -> None:
         """Have looked at everything once. Raises what keeps us from it; later, what is known may be old, not wrong."""
@@ -133,6 +147,17 @@ class Sight:
                     self.changed(app)
 
         return told
+
+    def _led(self, key: Key, before: Endpoints | None, after: Endpoints | None) -> None:
+        self._endpoints_by_app.told(key, before, after)
+        one = after or before
+        assert one is not None
+        self.changed(one.app)
+
+    def _leads(self, app: str, service: str) -> frozenset[str]:
+        """The instances to which a Service leads."""
+        parts = (each.ready for each in self._endpoints_by_app.of(app).values() if each.service == service)
+        return frozenset().union(*parts)
 
     def _node(self, key: Key, before: Largest | None, after: Largest | None) -> None:
         rooms = self._nodes.items.values()
@@ -261,11 +286,22 @@ class Sight:
             if one.known.process == process and not one.known.deleted
         }
 
-    def memory(self, app: str, process: str, serves: int | None) -> Memory:
+    def memory(self, want: Workload, serves: int | None) -> Memory:
         """What the plan cannot see in the instances."""
-        pods = self._pods_by_app.of(app).values()
-        draining = {pod.name: pod.since for pod in pods if pod.draining and pod.process == process}
-        return Memory(draining, frozenset(pod.name for pod in pods if pod.name in self._fresh), serves)
+        pods = self._pods_by_app.of(want.app).values()
+        draining = {pod.name: pod.since for pod in pods if pod.draining and pod.process == want.process}
+        named = self._leads(want.app, service_name(want.app, want.process))
+        # Whatever the name led to may have had requests.
+        self._fresh -= named
+        return Memory(
+            draining,
+            frozenset(pod.name for pod in pods if pod.name in self._fresh),
+            serves,
+            None
+            if self._endpoints.absent
+            else self._leads(want.app, group_name(want.app, want.process, want.generation)),
+            named,
+        )
 
     def served(self, app: str, process: str, routed: frozenset[str] | None) -> None:
         """Remember which instances have had requests."""
