@@ -35,6 +35,9 @@ class Settings(BaseModel):
     base_registry: str = Field(
         default="", description="Registry to pull ready base images from; empty: make them here."
     )
+    image_mirrors: str = Field(
+        default="", description="Where to pull base images from instead, as `docker.io=mirror.example.com/hub`, by commas."
+    )
     debian_mirror: str = Field(default="", description="Debian mirror for base images; empty: as this machine's apt.")
     build_ca: Path | None = Field(
         default=None, description="CA bundle that builds trust; empty: this machine's bundle."
@@ -73,6 +76,21 @@ class Settings(BaseModel):
         default=15.0, ge=1, description="Seconds without a heartbeat after which work is taken over."
     )
     network_pool: str = Field(default="10.211.0.0/16", description="Addresses for projects' networks.")
+
+    @field_validator("image_mirrors")
+    @classmethod
+    def _mirrors_are_pairs(cls, value: str) -> str:
+        for pair in filter(None, value.replace(" ", "").split(",")):
+            name, sign, place = pair.partition("=")
+            if not name or not sign or not place or "://" in pair:
+                raise ValueError(f"'{pair}' is not a mirror: write 'docker.io=mirror.example.com/hub'")
+        return value
+
+    @property
+    def mirrors(self) -> Mapping[str, str]:
+        """Prefix of an image's name to what stands there instead."""
+        pairs = (pair.partition("=") for pair in self.image_mirrors.replace(" ", "").split(",") if pair)
+        return {name: place for name, _, place in pairs}
 
     @property
     def run_dir(self) -> Path:
