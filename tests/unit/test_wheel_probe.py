@@ -168,6 +168,20 @@ async def test_an_index_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pyte
     assert time.monotonic() - began < 10
 
 
+async def test_what_is_kept_of_the_index_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheel_probe, "_CACHE_BYTES", 10_000)
+    kept, cache = tmp_path / "home" / "wheels" / "kept", tmp_path / "home" / "wheels"
+    cache.mkdir(parents=True)
+
+    kept.write_bytes(b"x" * 1000)
+    await found(tmp_path, monkeypatch, "exit 0")
+    assert kept.exists()
+    kept.write_bytes(b"x" * 100_000)
+    await found(tmp_path, monkeypatch, "exit 0")
+
+    assert not kept.exists()
+
+
 async def test_the_operator_can_turn_it_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(home=tmp_path / "home", wheel_probe=False)
 

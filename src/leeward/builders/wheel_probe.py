@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from leeward.builders import bootstrap
 from leeward.builders.process import output
 from leeward.builders.tree import AppView
+from leeward.builders.watch import usage
 from leeward.builders.wheels_wanted import Wanted, command, wanted
 from leeward.errors import LeewardError
 from leeward.model.app import AppSpec
@@ -26,6 +28,7 @@ _SILENT_S = 600.0
 # As uv says it: there is no solution. Anything else is no answer.
 _NO_SOLUTION = 1
 _KEPT = 256
+_CACHE_BYTES = 256 * 1024 * 1024
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
@@ -76,9 +79,10 @@ class WheelProbe:
             uv = await bootstrap.uv(work)
             file = work / "requirements.in"
             file.write_text("\n".join(asked.requirements) + "\n")
-            cache = str(self._settings.home / "wheels")
+            cache = self._settings.home / "wheels"
+            await asyncio.to_thread(_bound, cache)
             for version in asked.versions:
-                argv = command(str(uv), str(file), version, sys.executable, cache)
+                argv = command(str(uv), str(file), version, sys.executable, str(cache))
                 async with asyncio.timeout(_ONE_S):
                     code, text = await output(argv, env=self._env(work))
                 if code == 0:
@@ -103,3 +107,9 @@ class WheelProbe:
         if self._settings.build_pip_index:
             env["UV_DEFAULT_INDEX"] = self._settings.build_pip_index
         return env
+
+
+def _bound(cache: Path) -> None:
+    """What uv keeps of the index: begun anew when it is more than it saves."""
+    if cache.is_dir() and usage(cache)[0] > _CACHE_BYTES:
+        shutil.rmtree(cache, ignore_errors=True)
