@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.unit.services_stage import opened_before
+
 from leeward.control.apps import Apps
 from leeward.control.bases import Bases
 from leeward.control.deploys import Deploys
@@ -124,6 +126,7 @@ async def _nothing() -> None:
 async def stage(home: Path) -> AsyncIterator[Stage]:
     """A control plane with the app 'shop', which has nothing yet."""
     settings = Settings(home=home)
+    await opened_before(home, settings, Clock())
     async with await open_stores(settings, Clock()) as stores:
         builder = FakeBuilder()
         registry = FakeRegistry()

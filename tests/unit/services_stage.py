@@ -22,6 +22,7 @@ from leeward.model.app import AppSpec, ProcessSpec
 from leeward.model.region import Examined
 from leeward.model.release import Deploy, DeployStatus, Release, SourceKind, SourceRef
 from leeward.model.runtime import Instance, InstanceState, Observed
+from leeward.ports import Clock as AnyClock
 from leeward.ports import GitAnswer, Stores, Upload
 from leeward.services import Services
 from leeward.settings import Settings
@@ -157,7 +158,7 @@ class Stage:
 _template: list[Path] = []
 
 
-async def _opened_before(home: Path, settings: Settings, clock: Clock) -> None:
+async def opened_before(home: Path, settings: Settings, clock: AnyClock) -> None:
     """Make `home` a copy of one that was opened once: the migrations are slow."""
     if not _template:
         folder = Path(tempfile.mkdtemp(prefix="leeward-unit-"))
@@ -170,7 +171,7 @@ async def _opened_before(home: Path, settings: Settings, clock: Clock) -> None:
 @asynccontextmanager
 async def stage(home: Path) -> AsyncIterator[Stage]:
     """Everything that a door needs, in a home of its own."""
-    await _opened_before(home, _settings(home), Clock())
+    await opened_before(home, _settings(home), Clock())
     async with reopened(home) as st:
         yield st
 
