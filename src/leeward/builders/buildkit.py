@@ -49,7 +49,7 @@ class BuildkitBuilder:
         self._working: set[Path] = set()
         self._swept = False
         self.bases = Bases(settings)
-        self._upstream = Upstream(self._docker)
+        self._upstream = Upstream(self._docker, settings.mirrors)
         self._wheels = WheelProbe(settings)
         self._buildpacks = BuildpacksBuilder(settings, self._docker, self.bases, self._cgroup)
 
