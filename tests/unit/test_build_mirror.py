@@ -27,6 +27,22 @@ def ours(text: str, **args: str) -> mirror.Rewritten:
         ("node:lts", "node24-build"),
         ("node:21", "node22-build"),
         ("nginx:alpine", "static"),
+        ("debian:trixie-slim", "debian13"),
+        ("golang:1.22-bookworm", "go-build"),
+        ("rust:1.80-slim", "rust-build"),
+        ("ruby:3.3-slim", "ruby3.3-build"),
+        ("ruby:3.1", "ruby3.1-build"),
+        ("php:8.2-fpm", "php8.2-build"),
+        ("php:8.3-cli", "php8.4-build"),
+        ("composer:2", "php8.4-build"),
+        ("eclipse-temurin:21-jre", "java21"),
+        ("eclipse-temurin:17-jdk-jammy", "java17-build"),
+        ("openjdk:11", "java17-build"),
+        ("maven:3.9-eclipse-temurin-21", "java21-build"),
+        ("maven:3", "java21-build"),
+        ("elixir:1.18-slim", "elixir1.18-build"),
+        ("gcr.io/distroless/static-debian12:nonroot", "debian13"),
+        ("gcr.io/distroless/java21-debian12", "java21"),
         ("debian:bookworm-slim", "debian12"),
         ("ubuntu:24.04", "debian12"),
         ("ghcr.io/astral-sh/uv:latest", "debian12-build"),
@@ -40,8 +56,49 @@ def test_well_known_images_have_one_of_ours(image: str, flavour: str) -> None:
     assert found.flavour == flavour
 
 
-def test_an_unknown_image_has_none() -> None:
-    assert mirror.substitute("ghcr.io/team/thing:1") is None
+@pytest.mark.parametrize("image", ["ghcr.io/team/thing:1", "alpine:3", "php:8.3-apache", "gradle:8", "busybox"])
+def test_an_unknown_image_has_none(image: str) -> None:
+    assert mirror.substitute(image) is None
+
+
+def test_a_compiled_program_runs_beside_the_c_library_that_it_was_built_with() -> None:
+    text = "FROM golang:1.22 AS build\nRUN go build -o /a\nFROM debian:bookworm-slim\nCOPY --from=build /a /a\n"
+
+    assert ours(text).flavours == ("go-build", "debian13")
+
+
+@pytest.mark.parametrize(
+    ("image", "other"),
+    [
+        ("python:3.12", "mirror.example.com/hub/library/python:3.12"),
+        ("team/app", "mirror.example.com/hub/team/app"),
+        ("ghcr.io/astral-sh/uv:1", "mirror.example.com/uv:1"),
+        ("ghcr.io/team/app@sha256:00", "mirror.example.com/github/team/app@sha256:00"),
+        ("ghcr.io.example.com/a", "ghcr.io.example.com/a"),
+        ("quay.io/a/b", "quay.io/a/b"),
+    ],
+)
+def test_an_image_is_named_at_its_mirror(image: str, other: str) -> None:
+    mirrors = {
+        "docker.io": "mirror.example.com/hub/",
+        "ghcr.io": "mirror.example.com/github",
+        "ghcr.io/astral-sh/uv": "mirror.example.com/uv",
+    }
+
+    assert mirror.redirected(image, mirrors) == other
+
+
+def test_mirrored_images_are_named_anew_and_stages_stay() -> None:
+    text = "FROM python:3.12 AS build\nFROM build\nCOPY --from=ghcr.io/a/b /x /x\n"
+    renamed = {"python:3.12": "mirror.example.com/python:3.12", "ghcr.io/a/b": "mirror.example.com/b"}
+
+    found = mirror.rewrite(text, {}, (), lambda flavour: flavour, renamed)
+
+    assert found.text.splitlines() == [
+        "FROM mirror.example.com/python:3.12 AS build",
+        "FROM build",
+        "COPY --from=mirror.example.com/b /x /x",
+    ]
 
 
 def test_stages_names_and_platforms_stay() -> None:

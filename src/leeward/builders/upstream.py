@@ -18,24 +18,27 @@ _REMEMBER_S = 300.0
 class Upstream:
     """What this machine's engine has, and which registries it reaches."""
 
-    def __init__(self, docker: tuple[str, ...]) -> None:
+    def __init__(self, docker: tuple[str, ...], mirrors: Mapping[str, str] | None = None) -> None:
         self._docker = docker
+        self._mirrors = mirrors or {}
         self._reached: dict[str, tuple[float, bool]] = {}
 
     async def replace(self, dockerfile: str, args: Mapping[str, str]) -> mirror.Rewritten:
         """The Dockerfile on images that can be had. Raises BuildFailed that names those that cannot."""
         names = mirror.images(dockerfile, args)
-        absent = [name for name in names if not await self._can_be_had(name)]
-        if not absent:
+        renamed = {name: other for name in names if (other := mirror.redirected(name, self._mirrors)) != name}
+        absent = [name for name in names if not await self._can_be_had(renamed.get(name, name))]
+        if not absent and not renamed:
             return mirror.Rewritten(dockerfile, (), ())
         unknown = [name for name in absent if mirror.substitute(name) is None]
         if unknown:
             raise BuildFailed(
                 f"the base image '{unknown[0]}' is not on this machine and its registry cannot be reached",
-                hint="see that this machine reaches the registry, or build on python, node, nginx or debian: "
+                hint="see that this machine reaches the registry, or build on python, node, golang, rust, "
+                "ruby, php, eclipse-temurin, elixir, nginx or debian: "
                 "those are made here",
             )
-        return mirror.rewrite(dockerfile, args, absent, lambda flavour: RECIPES[flavour].image)
+        return mirror.rewrite(dockerfile, args, absent, lambda flavour: RECIPES[flavour].image, renamed)
 
     async def require(self, images: Iterable[str]) -> None:
         """That these can be had; for those that a plan names and nothing here can replace. Raises BuildFailed."""
