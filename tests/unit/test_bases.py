@@ -152,3 +152,45 @@ def test_a_new_recipe_takes_the_place_of_the_old_one_and_of_no_other(tmp_path: P
         "node22-000000000000.tar.zst",
     }
     assert [path.name for path in (tmp_path / "machine").iterdir()] == [name]
+
+
+SIMULATED = """Reading package lists...
+Inst openssl [3.0.15-1] (3.0.17-1 Debian-Security:12/oldstable-security [amd64])
+Inst tzdata [2025a-1] (2025b-1 Debian:12.12/oldstable [all])
+Inst libnew (1.0 Debian:12.12/oldstable [amd64])
+Conf openssl (3.0.17-1 Debian-Security:12/oldstable-security [amd64])
+"""
+
+
+def test_a_simulated_upgrade_tells_what_is_newer_and_what_of_it_is_for_security() -> None:
+    found = debian.upgrades(SIMULATED.splitlines(), "bookworm")
+
+    assert [str(one) for one in found] == [
+        "openssl 3.0.15-1 -> 3.0.17-1 (bookworm-security)",
+        "tzdata 2025a-1 -> 2025b-1",
+    ]
+    assert [one.security for one in found] == [True, False]
+
+
+def test_apt_sees_nothing_of_this_machine() -> None:
+    text = debian.apt_conf(Path("/home/apt"))
+
+    for name in ("Dir::State", "Dir::State::status", "Dir::Cache", "Dir::Etc::sourcelist"):
+        assert f'{name} "/home/apt/' in text
+    for name in ("Dir::Etc::sourceparts", "Dir::Etc::preferences", "Dir::Etc::preferencesparts"):
+        assert f'{name} "/dev/null";' in text
+
+
+def test_a_sources_list_names_who_signs() -> None:
+    mirrors = debian.Mirrors("http://m.test/debian", "http://m.test/debian-security")
+
+    assert mirrors.lines("bookworm", Path("/k.gpg")) == (
+        "deb [signed-by=/k.gpg] http://m.test/debian bookworm main",
+        "deb [signed-by=/k.gpg] http://m.test/debian-security bookworm-security main",
+    )
+
+
+def test_the_labels_of_a_base_are_set_by_its_import() -> None:
+    changes = rootfs.config_changes("static", {"leeward.base.abi": 'amd64 "libc6"'})
+
+    assert changes[-2:] == ('LABEL leeward.base.abi="amd64 \\"libc6\\""', 'CMD ["/bin/sh"]')
