@@ -114,3 +114,34 @@ def test_credentials_for_packages_reach_the_install_only(tmp_path: Path) -> None
 
     assert found.build_secrets == ("COMPOSER_AUTH",)
     assert "hunter2" not in found.dockerfile
+
+
+@pytest.mark.parametrize(
+    ("range", "extension", "package"),
+    [
+        ("8.2.*", "imap", "php-imap"),
+        ("8.4.*", "imap", ""),
+        ("8.4.*", "inotify", "php-inotify"),
+        ("8.2.*", "inotify", ""),
+        ("8.4.*", "pdo_dblib", "php-sybase"),
+        ("8.2.*", "redis", "php-redis"),
+        ("8.4.*", "swoole", ""),
+    ],
+)
+def test_each_php_has_the_extensions_of_its_own_debian(
+    tmp_path: Path, range: str, extension: str, package: str
+) -> None:
+    manifest = json.dumps({"require": {"php": range, f"ext-{extension}": "*"}})
+
+    found = planned(tmp_path, {"composer.json": manifest, "index.php": ""})
+
+    assert ("php-extension" in warned(found)) == (not package)
+    assert not package or f"--no-install-recommends {package} " in found.dockerfile
+
+
+def test_a_library_brings_the_packages_that_it_calls(tmp_path: Path) -> None:
+    manifest = json.dumps({"require": {"intervention/image": "^3", "spatie/pdf-to-text": "^1"}})
+
+    found = planned(tmp_path, {"composer.json": manifest, "index.php": ""})
+
+    assert decided(found, "system packages").startswith("php-gd poppler-utils")
