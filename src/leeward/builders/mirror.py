@@ -238,9 +238,9 @@ def _language(name: str, tag: str, image: str) -> Substitute | None:
                 else None
             )
             asked = int(major[0] if major else (last != "maven" and version.partition(".")[0]) or 21)
-            ours = min((known for known in (17, 21, 25) if known >= asked), default=25)
-            flavour = f"java{ours}" if "jre" in tag else f"java{ours}-build"
-            return Substitute(flavour, "" if asked == ours else _differs(image, f"Java {ours}"))
+            nearest = min((known for known in (17, 21, 25) if known >= asked), default=25)
+            flavour = f"java{nearest}" if "jre" in tag else f"java{nearest}-build"
+            return Substitute(flavour, "" if asked == nearest else _differs(image, f"Java {nearest}"))
         case "elixir":
             return Substitute("elixir1.18-build", "" if version == "1.18" else _differs(image, "Debian's Elixir 1.18"))
     return None
