@@ -36,7 +36,8 @@ class Settings(BaseModel):
         default="", description="Registry to pull ready base images from; empty: make them here."
     )
     image_mirrors: str = Field(
-        default="", description="Where to pull base images from instead, as `docker.io=mirror.example.com/hub`, by commas."
+        default="",
+        description="Where to pull base images from instead, as `docker.io=mirror.example.com/hub`, by commas.",
     )
     debian_mirror: str = Field(default="", description="Debian mirror for base images; empty: as this machine's apt.")
     build_ca: Path | None = Field(
