@@ -110,6 +110,8 @@ class Built:
     id: str
     size_bytes: int
     cached: bool = False
+    bases: tuple[str, ...] = ()
+    """Names of our base images that it stands on, beside those of the plan."""
 
 
 class Builder(Protocol):
