@@ -17,9 +17,10 @@ from leeward.builders.command import ENGINE_GONE
 from leeward.builders.failures import explain
 from leeward.builders.limits import Cgroup
 from leeward.builders.masking import Masker
+from leeward.builders.pool import Pool
 from leeward.builders.process import output, run
 from leeward.builders.progress import Progress
-from leeward.builders.recipes import REPOSITORY, flavour_of
+from leeward.builders.recipes import RECIPES, REPOSITORY, flavour_of
 from leeward.builders.sink import Sink
 from leeward.builders.upstream import Upstream
 from leeward.builders.versions import WHEELS
@@ -43,7 +44,7 @@ class BuildkitBuilder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._docker = (str(settings.docker_command), "--host", f"unix://{settings.docker_socket}")
-        self._slots = asyncio.Semaphore(settings.builds)
+        self._pool = Pool(settings)
         self._cgroup = Cgroup(settings)
         self._data_root: Path | None = None
         self._working: set[Path] = set()
@@ -68,9 +69,7 @@ class BuildkitBuilder:
 
     async def build(self, job: BuildJob, say: Say) -> Built:
         """Build within the bounds; cancelling the task ends the build and all its processes. Raises BuildFailed."""
-        if self._slots.locked():
-            say(f"waiting for a build slot ({self._settings.builds} at once)")
-        async with self._slots:
+        async with self._pool.place(say):
             if job.plan.strategy == Strategy.BUILDPACKS:
                 return await self._buildpacks.build(job, say)
             with self._work(job) as work:
@@ -96,7 +95,7 @@ class BuildkitBuilder:
         progress = await self._run(job, folder, work, say)
         id = (work / "iid").read_text().strip()
         size = await self._size(id)
-        return Built(id, size, cached=not progress.ran)
+        return Built(id, size, cached=not progress.ran, bases=tuple(RECIPES[name].image for name in flavours))
 
     async def _run(self, job: BuildJob, folder: Path, work: Path, say: Say) -> Progress:
         await asyncio.to_thread(self._cgroup.apply)
@@ -133,7 +132,8 @@ class BuildkitBuilder:
             return Unavailable("dockerd went away while it built", hint="the build is tried again; see `lee doctor`")
         if watch.out_of_memory("\n".join((*progress.output, progress.error))):
             return BuildFailed(
-                f"the build used more than {self._settings.build_memory_mib} MiB of memory",
+                f"the build used more than {self._settings.build_memory_mib} MiB of memory "
+                f"({watch.memory_mib} MiB when its process was ended)",
                 hint="build with fewer jobs at once, or set LEEWARD_BUILD_MEMORY_MIB higher",
                 code="build-memory",
             )
