@@ -121,14 +121,17 @@ def simulated(nodes: int) -> Iterator[Cluster]:
 
 
 def patient(part: Part) -> Part:
-    """A simulated node says seldom that it is well."""
-    return replace(
-        part,
-        argv=tuple(
-            "--node-monitor-grace-period=600s" if word.startswith("--node-monitor-grace") else word
-            for word in part.argv
-        ),
-    )
+    """A simulated node says seldom that it is well, and nobody holds back the controllers of a large cluster."""
+    argv = [word for word in part.argv if not word.startswith("--node-monitor-grace")]
+    if part.name == "kube-controller-manager":
+        argv += ["--node-monitor-grace-period=600s", "--kube-api-qps=1000", "--kube-api-burst=2000"]
+        argv += [
+            f"--concurrent-{what}-syncs=20"
+            for what in ("deployment", "replicaset", "service-endpoint", "resource-quota")
+        ]
+    if part.name == "kube-scheduler":
+        argv += ["--kube-api-qps=1000", "--kube-api-burst=2000"]
+    return replace(part, argv=tuple(argv))
 
 
 def node(number: int) -> dict[str, Any]:
