@@ -14,7 +14,7 @@ DryRun = Annotated[
 
 
 def list_bases(*, as_json: Json = False) -> int:
-    """List the base images that apps stand on, and the packages that are newer."""
+    """List the base images that apps stand on, and what is newer."""
     from leeward.cli.client import Platform, path
 
     with Platform.connect() as platform:
