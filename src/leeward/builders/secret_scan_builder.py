@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from leeward.builders.secret_finder import Finder, needles, overlooked
@@ -52,7 +52,7 @@ class ScanningBuilder:
     ) -> Sequence[Leak]:
         began = time.monotonic()
         marks = await asyncio.to_thread(self._notes.marks, values)
-        bases = await self._base_layers(job.plan)
+        bases = await self._base_layers((*job.plan.bases, *built.bases))
         async with self._contents.open(built.id) as content:
             makers = made_by(content.config)
             new = [
@@ -86,10 +86,10 @@ class ScanningBuilder:
         self._notes.sweep()
         return scan
 
-    async def _base_layers(self, plan: BuildPlan) -> frozenset[str]:
+    async def _base_layers(self, names: Iterable[str]) -> frozenset[str]:
         """The layers of the base images that are ours: no secret of an app has ever been near them."""
         layers: set[str] = set()
-        for name in plan.bases:
+        for name in dict.fromkeys(names):
             with contextlib.suppress(NotFound):
                 async with self._contents.open(name) as content:
                     layers.update(layer.diff for layer in content.layers)

@@ -79,6 +79,11 @@ class Watch:
         full = now.memory_peak >= self._settings.build_memory_mib * MIB * 0.97
         return (full or now.killed > self._killed) and bool(_KILLED.search(output))
 
+    @property
+    def memory_mib(self) -> int:
+        """The most memory that builds used together since this one began."""
+        return self._cgroup.pressure().memory_peak // MIB
+
     def out_of_processes(self, output: str) -> bool:
         """Whether a failure with this output is due to the bound on processes."""
         return bool(_REFUSED_FORK.search(output))
