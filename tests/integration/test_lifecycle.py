@@ -36,7 +36,7 @@ FLASK = {
     "requirements.txt": "flask==3.0.3\ngunicorn==22.0.0\n",
     "Procfile": "web: gunicorn app:app\nworker: python worker.py\n",
     "app.py": 'from flask import Flask\n\napp = Flask(__name__)\n\n\n@app.get("/")\ndef index():\n    return "hello"\n',
-    "worker.py": 'print("worked")\n',
+    "worker.py": 'import flask\n\nprint("worked")\n',
 }
 NODE = {
     "package.json": '{"name": "x", "private": true, "scripts": {"start": "node server.js"}, "dependencies": '
@@ -241,6 +241,8 @@ async def test_a_worker_and_a_release_command_find_what_was_installed(here: Shop
     built = await here.build()
 
     assert docker("run", "--rm", built.id, *(arguments("python worker.py") or ())) == "worked"
+    # As `lee exec` does: without the launcher.
+    assert docker("run", "--rm", "--entrypoint=python", built.id, "worker.py") == "worked"
     assert "3.0.3" in docker("run", "--rm", built.id, *(arguments("flask --version | grep Flask") or ()))
 
 

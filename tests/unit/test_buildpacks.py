@@ -297,9 +297,30 @@ def test_the_engine_is_given_what_it_lacks_and_the_id_of_it_all(tmp_path: Path) 
     assert settings["Cmd"] == []
 
 
+def test_the_programs_of_layers_are_on_the_path_of_a_command_in_an_instance(tmp_path: Path) -> None:
+    metadata = {
+        "buildpacks": [{"key": "leeward/python", "layers": {"venv": {}}}, {"key": "a/b", "layers": {"x:y": {}}}]
+    }
+    labels = {"io.buildpacks.lifecycle.metadata": json.dumps(metadata)}
+    layout.write_sparse(tmp_path / "x", {**shown("run"), "Config": {"Labels": labels, "Env": ["PATH=/bin", "A=b"]}})
+
+    config = json.loads(layout.image_config(layout.read(tmp_path / "x"), {}))
+
+    assert config["config"]["Env"] == ["PATH=/layers/leeward_python/venv/bin:/bin", "A=b"]
+
+
 def test_a_description_without_end_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout.write_sparse(tmp_path / "x", {**shown("run"), "Config": {"Labels": {"a": "b" * 5000}}})
     monkeypatch.setattr(layout, "_LARGEST", 4000)
+
+    with pytest.raises(BuildFailed, match="no image that can be read"):
+        layout.read(tmp_path / "x")
+
+
+@pytest.mark.parametrize("text", ["[]", "no json", '{"buildpacks": [1]}', '{"sbom": "x"}'])
+def test_labels_that_are_not_what_the_lifecycle_writes_are_refused(tmp_path: Path, text: str) -> None:
+    labels = {"io.buildpacks.lifecycle.metadata": text}
+    layout.write_sparse(tmp_path / "x", {**shown("run"), "Config": {"Labels": labels}})
 
     with pytest.raises(BuildFailed, match="no image that can be read"):
         layout.read(tmp_path / "x")

@@ -88,7 +88,11 @@ def read(folder: Path) -> Exported:
         found = Exported(config, tuple(layer["digest"] for layer in manifest["layers"]), folder)
         if len(found.layers) != len(found.blobs) or len(found.blobs) > _MOST_LAYERS:
             raise ValueError(f"{len(found.layers)} layers")
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        # What is read of its labels later can be read.
+        process_types(found)
+        _with_programs("PATH=", found)
+        _above(found)
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise BuildFailed(f"the build wrote no image that can be read: {error}", hint="read the log above") from error
     return found
 
@@ -102,12 +106,17 @@ def keep(exported: Exported, target: Path) -> None:
     index = json.loads((target / "index.json").read_bytes())
     manifest = index["manifests"][0]["digest"]
     wanted = [manifest, json.loads(_blob(exported.folder, manifest).read_bytes())["config"]["digest"]]
-    metadata = json.loads(exported.labels.get(_METADATA, "{}"))
-    above = {(metadata.get(name) or {}).get("sha") for name in _ABOVE}
+    above = _above(exported)
     wanted += [exported.blobs[at] for at, diff in enumerate(exported.layers) if diff in above]
     for digest in wanted:
         if _blob(exported.folder, digest).is_file():
             shutil.copyfile(_blob(exported.folder, digest), _blob(target, digest))
+
+
+def _above(exported: Exported) -> set[str]:
+    """The layers above the app's, by the digests of their tars."""
+    metadata = json.loads(exported.labels.get(_METADATA, "{}"))
+    return {str((metadata.get(name) or {}).get("sha")) for name in _ABOVE}
 
 
 def missing(exported: Exported, known: Sequence[Sequence[str]]) -> tuple[int, ...]:
@@ -129,8 +138,22 @@ def image_config(exported: Exported, labels: Mapping[str, str]) -> bytes:
     settings = config["config"]
     settings["Entrypoint"] = ["/bin/sh", "-c", _ENTRY, "leeward"]
     settings["Cmd"] = []
+    settings["Env"] = [_with_programs(item, exported) for item in settings.get("Env") or ()]
     settings["Labels"] = {**(settings.get("Labels") or {}), **labels}
     return _json(config)
+
+
+def _with_programs(variable: str, exported: Exported) -> str:
+    """`PATH` with the programs of the layers in front: for a command in an instance, without the launcher."""
+    if not variable.startswith("PATH="):
+        return variable
+    found = json.loads(exported.labels.get(_METADATA, "{}")).get("buildpacks") or []
+    folders = [
+        f"/layers/{str(each.get('key', '')).replace('/', '_')}/{name}/bin"
+        for each in reversed(found)
+        for name in sorted(each.get("layers") or {})
+    ]
+    return "PATH=" + ":".join([*(folder for folder in folders if ":" not in folder), variable.removeprefix("PATH=")])
 
 
 def process_types(exported: Exported) -> tuple[str, ...]:
