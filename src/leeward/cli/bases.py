@@ -26,7 +26,7 @@ def list_bases(*, as_json: Json = False) -> int:
 
 
 def check(*, as_json: Json = False) -> int:
-    """Look now for newer packages of the base images that apps stand on.
+    """Look now for newer packages of the base images.
 
     It takes some seconds for each; `lee bases list` shows what was found.
     """
@@ -60,7 +60,11 @@ def rebase(*, app: One = "", dry_run: DryRun = False, detach: Detach = False, as
 
 
 def undo(*, app: One = "", detach: Detach = False, as_json: Json = False) -> int:
-    """Take rebases back: each app gets the release that it had before."""
+    """Take rebases back.
+
+    Each app gets the release that it had before, and new builds the base
+    that they had.
+    """
     from leeward.cli.client import Platform, path
 
     with Platform.connect() as platform:

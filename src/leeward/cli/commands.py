@@ -33,7 +33,9 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command("up", "machine:up", "Start the platform on this machine."),
         Command("down", "machine:down", "Stop the platform on this machine."),
         Command("status", "machine:status", "Show how the platform is."),
-        Command("doctor", "machine:doctor", "Look for what is wrong on this machine, and say what to do."),
+        Command(
+            "doctor", "machine:doctor", "Look for what is wrong on this machine or in a region, and say what to do."
+        ),
         Command("daemon", "machine:serve", "Run the control plane in the foreground.", shown=False),
     ),
     "Deploy": (
@@ -59,7 +61,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command("domains list", "domains:list_domains", "List the domains of an app."),
         Command("domains add", "domains:add", "Add a domain to an app."),
         Command("domains remove", "domains:remove", "Remove a domain from an app."),
-        Command("render", "regions:render", "Show the objects that an app is in its region."),
+        Command("render", "regions:render", "Show the objects that an app is in its region; secrets are stars."),
         Command("cache purge", "cache:purge", "Empty what the edge keeps of an app."),
     ),
     "Look": (
@@ -75,13 +77,15 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command("bases undo", "bases:undo", "Take rebases back."),
     ),
     "Regions": (
-        Command("regions list", "regions:list_regions", "List the regions."),
-        Command("regions add", "regions:add", "Add a cluster where apps may run."),
+        Command(
+            "regions list", "regions:list_regions", "List the regions: this machine, and the clusters that were added."
+        ),
+        Command("regions add", "regions:add", "Add a cluster, or give a known one new credentials."),
         Command("regions remove", "regions:remove", "Forget a region where nothing runs."),
     ),
     "Registries": (
         Command("registries list", "registries:list_registries", "List the registries that the platform signs in to."),
-        Command("registries add", "registries:add", "Add a login at a registry."),
+        Command("registries add", "registries:add", "Add a login at a registry, or change it."),
         Command("registries remove", "registries:remove", "Forget a login at a registry."),
     ),
     "Access": (

@@ -17,7 +17,7 @@ def sbom(
     find: Annotated[str, Parameter(help="List the apps that have this package; '*' stands for any text.")] = "",
     as_json: Json = False,
 ) -> int:
-    """Show the packages in a release of an app, or find the apps that have a package.
+    """Show the packages in an app, or the apps that have a package.
 
     With --json a release's list is a CycloneDX document.
     """
