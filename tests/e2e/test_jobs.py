@@ -1,12 +1,14 @@
 """Jobs of a deploy run in the release's own image, at their moment, and leave the app alone when they fail."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.platform import Platform, change, copied
+from tests.e2e.platform import Platform, change, copied, docker, until
 
 APP = "worked"
 
@@ -60,6 +62,30 @@ def test_a_job_that_fails_before_the_deploy_leaves_the_old_release(platform: Pla
     assert "migrate" in answer.json["error"]["message"]
     assert platform.ask(APP).json["text"] == "one"
     assert "alarm at rollout" in answer.err + log_of(platform, "v2")
+
+
+def test_a_control_plane_that_is_killed_in_a_job_runs_only_that_one_again(platform: Platform, tmp_path: Path) -> None:
+    jobs = {
+        "whole": {"command": "echo the first has run", "size": "nano"},
+        "cut": {"command": "echo the second begins; sleep 6; echo the second ends", "size": "nano"},
+    }
+    tree = tree_of(tmp_path, jobs)
+    change(tree, 'TEXT = "one"', 'TEXT = "three"')
+    started = platform.ok("deploy", tree, "--detach")
+    until(lambda: "the second begins" in log_of(platform, started["deploy"]).splitlines(), 60, "the job never began")
+
+    os.kill(platform.control_pid(), signal.SIGKILL)
+    platform.wait_for_control()
+    ended = platform.ended(started["deploy"])
+
+    assert ended["status"] == "live", ended["error"]
+    lines = log_of(platform, started["deploy"]).splitlines()
+    assert lines.count("the first has run") == 1
+    assert lines.count("the second begins") == 2
+    assert lines.count("the second ends") == 1
+    assert platform.ask(APP).json["text"] == "three"
+    # What was cut leaves no container behind.
+    assert docker("ps", "-aq", "--filter", f"label=leeward.app={APP}", "--filter", "status=exited") == ""
 
 
 def test_an_app_of_heroku_is_deployed_as_it_is(platform: Platform, tmp_path: Path) -> None:
