@@ -118,7 +118,6 @@ async def test_a_planned_image_answers(workshop: Workshop, name: str, path: str,
         ("pnpm-workspace", "/", "hello pnpm"),
         ("npm-workspaces", "/", "hello npm"),
         ("flask-and-node", "/static/about.html", "<strong>marked</strong>"),
-        ("vite-site", "/any/path", 'id="app"'),
     ],
 )
 async def test_any_package_manager_workspace_or_pair_of_languages_answers(
