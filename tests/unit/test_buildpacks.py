@@ -58,6 +58,14 @@ def test_no_phase_sees_the_engines_socket_or_runs_as_root_or_with_rights(builder
         assert "--cgroup-parent=/docker/buildkit" in words
 
 
+def test_a_phase_is_as_heavy_as_a_step_of_buildkit_where_they_share_a_cgroup() -> None:
+    phase = steps()["build"]
+    alone = Bounds(1, 512, 64, "leeward-builds.slice", 256)
+
+    assert not any(word.startswith("--cpu-shares") for word in argv(phase))
+    assert "--cpu-shares=256" in tuple(phases.arguments(phase, BUILDER, alone, "name", {}))
+
+
 def test_only_the_phases_that_run_foreign_code_have_a_network() -> None:
     without = {name for name, phase in steps().items() if "--network=none" in argv(phase)}
 

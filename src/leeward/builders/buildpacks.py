@@ -156,11 +156,13 @@ class BuildpacksBuilder:
             code, text = await output((*self._docker, "info", "--format", "{{.CgroupDriver}}"))
             if code:
                 raise Unavailable("dockerd does not answer", hint="run `lee doctor`")
-            # With systemd a parent is a slice: the bounds of each container hold, those of all builds do not.
+            # With systemd a parent is a slice: the bounds of each container hold, those of all builds do not. In the
+            # cgroup of BuildKit's steps a phase is one of them: all together give way to apps.
             self._parent = "/docker/buildkit" if text.strip() == "cgroupfs" else "leeward-builds.slice"
         cores = os.cpu_count() or 1
         cpus = min(float(cores), self._settings.build_cpus or max(0.25, cores - 0.25))
-        return Bounds(cpus, self._settings.build_memory_mib, self._settings.build_pids, self._parent)
+        shares = 0 if self._parent.startswith("/") else 256
+        return Bounds(cpus, self._settings.build_memory_mib, self._settings.build_pids, self._parent, shares)
 
     # --- after --------------------------------------------------------------------------------------------
 

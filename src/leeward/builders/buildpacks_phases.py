@@ -56,6 +56,8 @@ class Bounds:
     memory_mib: int
     pids: int
     cgroup_parent: str = ""
+    cpu_shares: int = 0
+    """Below the usual 1024 where the parent does not give way to apps by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,9 @@ def arguments(phase: Phase, builder: Builder, bounds: Bounds, name: str, labels:
     yield from (f"--label={key}={value}" for key, value in sorted(labels.items()))
     yield from (f"--user={builder.user}:{builder.group}", "--cap-drop=ALL", "--security-opt=no-new-privileges")
     yield from (f"--memory={bounds.memory_mib}m", f"--memory-swap={bounds.memory_mib}m")
-    yield from (f"--cpus={bounds.cpus:g}", "--cpu-shares=256", f"--pids-limit={bounds.pids}")
+    yield from (f"--cpus={bounds.cpus:g}", f"--pids-limit={bounds.pids}")
+    if bounds.cpu_shares:
+        yield f"--cpu-shares={bounds.cpu_shares}"
     if bounds.cgroup_parent:
         yield f"--cgroup-parent={bounds.cgroup_parent}"
     if not phase.network:
