@@ -74,7 +74,7 @@ def test_the_deadline_ends_the_wait_with_the_last_reason() -> None:
 
 def test_only_new_code_is_fetched_and_built() -> None:
     assert remaining(DeployKind.RESTART, Phase.FETCH) == (Phase.ROLLOUT,)
-    assert remaining(DeployKind.CODE, Phase.BUILD) == (Phase.BUILD, Phase.PUSH, Phase.ROLLOUT)
+    assert remaining(DeployKind.CODE, Phase.BUILD) == (Phase.BUILD, Phase.PUSH, Phase.ROLLOUT, Phase.JOBS)
 
 
 def test_more_instances_need_no_new_ones_but_another_size_does() -> None:
