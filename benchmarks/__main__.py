@@ -42,7 +42,7 @@ BENCHMARKS = (
     Benchmark("edge", 300),
     Benchmark("store", 300),
     Benchmark("planner", 300),
-    Benchmark("builds", 1800),
+    Benchmark("builds", 900),
 )
 
 
