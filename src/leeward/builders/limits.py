@@ -16,9 +16,14 @@ ROOT = Path("/sys/fs/cgroup")
 # Where dockerd puts BuildKit's steps; the second with the systemd driver inside its own slice.
 _PARENTS = ("docker/buildkit", "system.slice/docker/buildkit")
 _PERIOD_US = 100_000
-# The least that there is: builds give way to apps.
-_SHARES = 2
-_WEIGHT = 1
+# A sixteenth of what one process of the system has: builds give way to apps and the edge. Not less, and not `cpu.idle`:
+# a build that holds a lock of the kernel must get on, or everyone waits for it.
+_SHARES = 64
+_WEIGHT = 6
+# Apps run below this group, where it is: four times what all other containers have together.
+_APPS = "leeward"
+_APPS_SHARES = 4096
+_APPS_WEIGHT = 400
 # With cgroup v1 the weight above counts among dockerd's containers only, and apps and the edge run beside these. So the
 # steps' processes are put into a group at the top, below everything else that wants the CPU, for that controller alone.
 _LAST = "leeward-builds"
@@ -58,7 +63,6 @@ class Cgroup:
                 "memory.swap.max": "0",
                 "cpu.max": f"{quota} {_PERIOD_US}",
                 "cpu.weight": str(_WEIGHT),
-                "cpu.idle": "1",
                 "io.weight": f"default {_WEIGHT}",
                 "pids.max": pids,
             }
@@ -66,7 +70,9 @@ class Cgroup:
                 _put(self._place("") / name, value)
             if self._place("") == self._root / _PARENTS[1]:
                 # Nothing but builds is in there: the systemd driver puts containers elsewhere.
-                _put(self._place("").parent / "cpu.idle", "1")
+                _put(self._place("").parent / "cpu.weight", str(_WEIGHT))
+            if (self._root / _APPS).is_dir():
+                _put(self._root / _APPS / "cpu.weight", str(_APPS_WEIGHT))
             return
         # The first may be above the second while they change: the order depends on the direction, so try both.
         for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.limit_in_bytes"):
@@ -77,8 +83,8 @@ class Cgroup:
             _put(place / "cpu.cfs_period_us", str(_PERIOD_US))
             _put(place / "cpu.cfs_quota_us", str(quota))
             _put(place / "cpu.shares", str(_SHARES))
-            # From Linux 5.15 on: whoever else wakes up goes first at once.
-            _put(place / "cpu.idle", "1")
+        if (self._root / "cpu" / _APPS).is_dir():
+            _put(self._root / "cpu" / _APPS / "cpu.shares", str(_APPS_SHARES))
         _put(self._place("blkio") / "blkio.bfq.weight", str(_WEIGHT))
         _put(self._place("pids") / "pids.max", pids)
 
