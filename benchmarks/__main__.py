@@ -1,6 +1,6 @@
 """Run the benchmarks: all of them, or those that are named.
 
-    python -m benchmarks [deploy] [start] [control] [edge] [store] [planner] [builds]
+    python -m benchmarks [deploy] [start] [control] [edge] [store] [planner] [scan] [builds]
 
 Figures go to stdout, one JSON object a line, each with at least name, value, unit, peer, peer_value and ratio. How far
 it is, and whatever else a benchmark says, goes to stderr. A benchmark that fails or takes too long does not stop the
@@ -42,6 +42,7 @@ BENCHMARKS = (
     Benchmark("edge", 300),
     Benchmark("store", 300),
     Benchmark("planner", 300),
+    Benchmark("scan", 300),
     Benchmark("builds", 900),
 )
 
