@@ -9,3 +9,5 @@ def get():
 
 
 serve()
+
+# ruff: noqa: F403, F405
