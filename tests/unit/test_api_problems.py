@@ -59,6 +59,8 @@ async def test_every_operation_holds_the_scope_that_its_description_says(at: Doo
         "apps.create": {"name": "x"},
         "apps.exec": {"command": ["x"]},
         "domains.add": {"host": "a.example.com"},
+        "regions.add": {"name": "x"},
+        "registries.add": {"host": "x.example.com", "username": "x", "password": "x"},
     }
     await at.stage.live("shop")
     deploy = (await at.stage.services.deploys.list("shop")).items[0].id

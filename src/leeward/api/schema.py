@@ -11,7 +11,12 @@ from leeward.model.access import Scope
 
 PUBLIC = frozenset({"platform.healthz", "access.sign_in", "access.sign_out", "hooks.deploy_hook", "hooks.git_push"})
 """Operations that need no caller: the hooks are signed, or have a secret in their address."""
-ADMIN = frozenset({"access.tokens", "access.add_token", "access.revoke_token", "apps.delete", "hooks.rotate"})
+ADMIN = frozenset(
+    {
+        *("access.tokens", "access.add_token", "access.revoke_token", "apps.delete", "hooks.rotate"),
+        *("regions.add", "regions.remove", "registries.add", "registries.remove"),
+    }
+)
 FAILED: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "It failed",

@@ -31,14 +31,14 @@ async def check(services: The, caller: Asking) -> Listing[BaseView]:
 
 @router.post("/bases/rebase", status_code=202)
 async def rebase(services: The, caller: Asking, body: Rebase | None = None) -> Listing[RebaseView]:
-    """Put live releases on the newest base, without a build."""
+    """Put live releases on the newest base, without a build; all apps at once need the scope 'admin'."""
     asked = body or Rebase()
     return Listing(items=await services.bases.rebase(caller, asked.app, dry_run=asked.dry_run))
 
 
 @router.post("/bases/undo", status_code=202)
 async def undo(services: The, caller: Asking, body: BaseUndo | None = None) -> Listing[DeployView]:
-    """Take rebases back."""
+    """Take rebases back; all apps at once need the scope 'admin'."""
     queued = await services.bases.undo(caller, body.app if body else "")
     return Listing(items=[await services.deploys.view(deploy) for deploy in queued])
 
