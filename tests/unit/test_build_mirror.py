@@ -210,7 +210,7 @@ def test_limits_are_written_for_cgroup_v1(tmp_path: Path) -> None:
     for controller, name, value in (
         ("memory", "memory.limit_in_bytes", str(512 * MIB)),
         ("cpu", "cpu.cfs_quota_us", "150000"),
-        ("cpu", "cpu.shares", "64"),
+        ("cpu", "cpu.shares", "512"),
         ("pids", "pids.max", "100"),
     ):
         assert (tmp_path / controller / place / name).read_text() == value
@@ -238,7 +238,7 @@ def test_steps_are_put_below_everything_else_for_the_cpu_alone(tmp_path: Path) -
 
     last = tmp_path / "cpu" / "leeward-builds"
     assert (last / "cgroup.procs").read_text() == "4711"
-    assert ((last / "cpu.shares").read_text(), (last / "cpu.cfs_quota_us").read_text()) == ("64", "150000")
+    assert ((last / "cpu.shares").read_text(), (last / "cpu.cfs_quota_us").read_text()) == ("512", "150000")
     assert not (tmp_path / "memory" / "leeward-builds").exists()
 
 
@@ -249,7 +249,7 @@ def test_builds_below_the_systems_slice_are_last_in_it(tmp_path: Path) -> None:
 
     Cgroup(settings(tmp_path), tmp_path).apply()
 
-    assert (tmp_path / "system.slice" / "docker" / "cpu.weight").read_text() == "6"
+    assert (tmp_path / "system.slice" / "docker" / "cpu.weight").read_text() == "50"
     assert (tmp_path / "leeward" / "cpu.weight").read_text() == "400"
     assert not (tmp_path / "docker").exists()
 

@@ -16,10 +16,10 @@ ROOT = Path("/sys/fs/cgroup")
 # Where dockerd puts BuildKit's steps; the second with the systemd driver inside its own slice.
 _PARENTS = ("docker/buildkit", "system.slice/docker/buildkit")
 _PERIOD_US = 100_000
-# A sixteenth of what one process of the system has: builds give way to apps and the edge. Not less, and not `cpu.idle`:
-# a build that holds a lock of the kernel must get on, or everyone waits for it.
-_SHARES = 64
-_WEIGHT = 6
+# Half of what one process of the system has, and an eighth of all apps: builds give way to apps and the edge. Not less,
+# and not `cpu.idle`: a build must get on beside busy apps, and where it holds a lock of the kernel everyone waits for it.
+_SHARES = 512
+_WEIGHT = 50
 # Apps run below this group, where it is: four times what all other containers have together.
 _APPS = "leeward"
 _APPS_SHARES = 4096
