@@ -313,3 +313,14 @@ def test_a_broken_manifest_is_named_with_line_and_column(tmp_path: Path) -> None
 def test_a_name_that_is_no_debian_package_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="is not the name of a Debian package"):
         planned(tmp_path, {"main.py": "", "Aptfile": "ffmpeg; rm -rf /\n"})
+
+
+def test_pruning_sees_the_secrets_of_the_install_and_no_others(tmp_path: Path) -> None:
+    manifest = package(scripts={"start": "node x.js"}, dependencies={"a": "1"}, devDependencies={"b": "1"})
+    env = {"NPM_TOKEN": "t", "DATABASE_URL": "x"}
+
+    text = planned(tmp_path, {"package.json": manifest, "pnpm-lock.yaml": ""}, env=env).dockerfile
+
+    stage = next(part for part in text.split("\nFROM ") if part.startswith("install AS modules"))
+    assert "id=NPM_TOKEN" in stage
+    assert "DATABASE_URL" not in text

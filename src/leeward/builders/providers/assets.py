@@ -159,7 +159,7 @@ def _node(context: Context, wanted: bool, commands: Sequence[str]) -> Joined | N
         stages.append(Stage(_BUILD, _INSTALL, parts))
     run: tuple[Instruction, ...] = ()
     if runs:
-        stages.append(Stage(_MODULES, _INSTALL, (_pruned(project, manager),)))
+        stages.append(Stage(_MODULES, _INSTALL, (_pruned(project, manager, steps.scope),)))
         run = _node_at_run(packages.run, commands)
     place = project.script_at("build") if steps.built else Evidence(FILE)
     role = "builds the assets" if steps.built else ""
@@ -178,9 +178,10 @@ def _node(context: Context, wanted: bool, commands: Sequence[str]) -> Joined | N
     )
 
 
-def _pruned(project: Project, manager: Manager) -> Run:
+def _pruned(project: Project, manager: Manager, secrets: tuple[str, ...]) -> Run:
     prune = manager.without_dev if project.has_dev_dependencies else ()
-    return Run((*prune, "mkdir -p node_modules"), network=bool(prune), caches=(manager.cache,))
+    seen = secrets if prune else ()
+    return Run((*prune, "mkdir -p node_modules"), network=bool(prune), caches=(manager.cache,), secrets=seen)
 
 
 def _node_at_run(packages: Sequence[str], commands: Sequence[str]) -> tuple[Instruction, ...]:

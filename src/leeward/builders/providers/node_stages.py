@@ -66,6 +66,8 @@ class Steps:
     whole_tree: bool
     secrets: tuple[str, ...]
     decisions: tuple[Decision, ...]
+    scope: tuple[str, ...] = ()
+    """Those of `secrets` that an install sees."""
 
     @property
     def last(self) -> str:
@@ -101,7 +103,8 @@ def steps(
         decisions.append(Decision("dependency layer", "renewed by every change of the code", (reason,)))
     stages = (install, _build(context, project, commands, secrets)) if commands else (install,)
     names = {*context.secrets(*_INSTALL_SCOPE), *(secrets if commands else ())}
-    return Steps(stages, bool(commands), whole, tuple(sorted(names)), tuple(decisions))
+    scope = context.secrets(*_INSTALL_SCOPE)
+    return Steps(stages, bool(commands), whole, tuple(sorted(names)), tuple(decisions), scope)
 
 
 def _builds(project: Project, manager: Manager) -> tuple[str, ...]:
@@ -197,7 +200,10 @@ def server(
     if prune or project.workspace:
         commands = (*(manager.without_dev if prune else ()), *(_gather() if project.workspace else _there()))
         source = "modules"
-        stages.append(Stage(source, install.name, (Run(commands, network=prune, caches=(manager.cache,)),)))
+        secrets = made.scope if prune else ()
+        stages.append(
+            Stage(source, install.name, (Run(commands, network=prune, caches=(manager.cache,), secrets=secrets),))
+        )
     any_modules = bool(project.all_dependencies) or project.workspace is not None
     copies = [Copy((from_path,), to, stage=source)] if any_modules else []
     if rest or project.workspace:
