@@ -59,10 +59,6 @@ async def test_a_release_that_never_answers_leaves_the_old_one_serving(cluster: 
     assert told.failed == 0, told.result
 
 
-@pytest.mark.xfail(
-    reason="the Service turns to the new generation while the cluster's controllers do not know its pods yet",
-    strict=False,
-)
 async def test_an_api_server_that_dies_in_the_middle_of_a_release_costs_no_request(
     cluster: Cluster, home: World
 ) -> None:
