@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Coroutine
@@ -121,7 +122,8 @@ class Plane:
             settings.logs_mib * MIB,
             self._sweep_sources,
             images,
-            settings.images_mib * MIB,
+            # A budget that was meant for a larger disk does not fill a small one.
+            min(settings.images_mib * MIB, shutil.disk_usage(settings.home).total // 2),
             lambda text: seen.warn("images", text),
         )
         self.services = Services(
