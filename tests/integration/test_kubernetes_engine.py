@@ -529,6 +529,18 @@ async def test_an_api_server_that_is_away_is_unavailable_and_apps_serve(world: H
     assert b" 200 " in answer.split(b"\r\n")[0]
 
 
+async def test_an_engine_that_is_stopped_at_any_moment_ends_at_once(world: Harbour) -> None:
+    for moment in range(12):
+        engine = KubernetesEngine(world.rules, needs_cluster(), "", Lines(), WallClock())
+        running = asyncio.create_task(engine.run())
+        await asyncio.sleep(0.03 * moment)
+
+        running.cancel()
+        done, _ = await asyncio.wait({running}, timeout=5)
+
+        assert done, f"it goes on after {0.03 * moment:.2f} s"
+
+
 # --- rights -----------------------------------------------------------------------------------------------
 
 

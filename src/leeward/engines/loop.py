@@ -27,8 +27,17 @@ async def forever(name: str, task: Callable[[], Awaitable[None]], *, quiet: bool
             _log.log(logging.DEBUG if quiet else logging.WARNING, "%s: %s", name, error.message)
         except Exception:
             _log.exception("%s failed", name)
+        _end_if_told()
         await asyncio.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+
+def _end_if_told() -> None:
+    """A cancellation can get lost below: what was waited for came at the same moment, or a connection failed while it
+    was closed."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def every(seconds: float, name: str, task: Callable[[], Awaitable[None]]) -> None:
@@ -37,6 +46,7 @@ async def every(seconds: float, name: str, task: Callable[[], Awaitable[None]]) 
     async def once() -> None:
         while True:
             await task()
+            _end_if_told()
             await asyncio.sleep(seconds)
 
     await forever(name, once)

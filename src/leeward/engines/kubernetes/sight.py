@@ -99,7 +99,9 @@ class Sight:
         if not needed:
             return
         try:
-            await asyncio.wait_for(asyncio.gather(*(watch.outcome.wait() for watch in needed)), _SYNC_S)
+            async with asyncio.timeout(_SYNC_S):
+                for watch in needed:
+                    await watch.outcome.wait()
         except TimeoutError as error:
             raise Unavailable(f"region '{self._rules.region}' has not been looked at yet") from error
         for watch in needed:
