@@ -16,8 +16,8 @@ ROOT = Path("/sys/fs/cgroup")
 # Where dockerd puts BuildKit's steps; the second with the systemd driver inside its own slice.
 _PARENTS = ("docker/buildkit", "system.slice/docker/buildkit")
 _PERIOD_US = 100_000
-# Half of what one process of the system has, and an eighth of all apps: builds give way to apps and the edge. Not less,
-# and not `cpu.idle`: a build must get on beside busy apps, and where it holds a lock of the kernel everyone waits for it.
+# Half of what one process of the system has, an eighth of all apps: builds give way to apps and the edge. Not less,
+# and not `cpu.idle`: a build must get on beside busy apps, and where it holds a lock of the kernel everyone waits.
 _SHARES = 512
 _WEIGHT = 50
 # Apps run below this group, where it is: four times what all other containers have together.
