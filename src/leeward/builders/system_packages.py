@@ -87,7 +87,7 @@ NODE: Mapping[str, Needs] = {
 }
 RUBY: Mapping[str, Needs] = {
     "charlock_holmes": Needs((), ("libicu-dev",)),
-    "curb": Needs(("libcurl4",), ("libcurl4-openssl-dev",)),
+    "curb": Needs(("libcurl4t64",), ("libcurl4-openssl-dev",)),
     "execjs": Needs((), ("nodejs",)),
     "image_processing": Needs(("libvips42t64",)),
     "mini_magick": Needs(("imagemagick",)),

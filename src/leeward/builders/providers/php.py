@@ -46,7 +46,6 @@ _EXTENSIONS = frozenset(
 _ONLY = {
     "8.2": {"imap": "php-imap", "interbase": "php-interbase", "pdo_dblib": "php-sybase", "pdo_odbc": "php-odbc"},
     "8.4": {
-        "decimal": "php-decimal",
         "imap": "",
         "inotify": "php-inotify",
         "pdo_dblib": "php-sybase",
