@@ -161,6 +161,14 @@ def test_the_users_build_command_is_the_leading_languages(tmp_path: Path) -> Non
     assert "make docs" not in stage(found, "node-build")
 
 
+def test_a_front_end_in_a_directory_is_an_app_of_its_own_and_is_told(tmp_path: Path) -> None:
+    found = planned(tmp_path, {**API, "frontend/package.json": BUILDS, "web/package.json": "{"})
+
+    [note] = [note for note in found.diagnostics if note.code == "front-end"]
+    assert found.providers == ("python",)
+    assert "path: frontend" in note.fix
+
+
 # --- workspaces ---------------------------------------------------------------------------------------------
 
 

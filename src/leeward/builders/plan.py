@@ -108,6 +108,7 @@ def _generated(
         diagnostics=(
             *_truncated(view),
             *_others(found, names),
+            *assets.left_out(view, provider.name),
             *listed.diagnostics,
             *part.diagnostics,
             *running.diagnostics,

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from leeward.builders import system_packages
 from leeward.builders.blueprint import Blueprint, Copy, Env, Instruction, Packages, Run, Stage
 from leeward.builders.catalogue import NODE
+from leeward.builders.loose import text
 from leeward.builders.providers import node_managers, node_stages, node_versions, node_workspace
 from leeward.builders.providers.node import IGNORE
 from leeward.builders.providers.node_managers import Manager
 from leeward.builders.providers.node_project import FILE, Project
 from leeward.builders.providers.provider import Context, Contribution
 from leeward.builders.providers.python import Python
+from leeward.builders.tree import AppView
 from leeward.builders.versions import choose
 from leeward.errors import PlanFailed
 from leeward.model.build import Decision, Diagnostic, Evidence
@@ -42,6 +44,7 @@ _DONE: Mapping[str, Mapping[str, str]] = {
         "WEBPACKER_PRECOMPILE": "false",
     }
 }
+_FRONT_ENDS = ("frontend", "client", "front", "ui", "web", "webapp")
 _OWN_COMMANDS = ("INSTALL_CMD", "BUILD_CMD", "START_CMD")
 
 
@@ -74,6 +77,22 @@ def find(context: Context, lead: str, wanted: Sequence[str], commands: Sequence[
     if lead == "node" and _python_asked(context, "python" in named, commands):
         return _python(context, "python" in named, commands)
     return None
+
+
+def left_out(view: AppView, lead: str) -> tuple[Diagnostic, ...]:
+    """A front end below an app of another language has a life of its own: say so."""
+    if lead in _ALONE or view.has(FILE):
+        return ()
+    for folder in _FRONT_ENDS:
+        try:
+            builds = text(view.json(f"{folder}/{FILE}"), "scripts", "build")
+        except PlanFailed:
+            continue
+        if builds:
+            what = f"'{folder}' has a build of its own, which is not part of this app"
+            fix = f"make it an app: name both in apps: of leeward.yaml, one of them with path: {folder}"
+            return (Diagnostic("info", "front-end", what, fix),)
+    return ()
 
 
 def graft(part: Contribution, joined: Joined) -> Contribution:
