@@ -216,3 +216,10 @@ def test_the_time_of_a_drain_does_not_run_while_the_name_leads_there() -> None:
 
     assert Mark("o", None) in led
     assert Mark("o", NOW) in left
+
+
+def test_of_two_that_are_ready_the_one_in_the_routes_stays() -> None:
+    want = replace(WANT, instances=1, routed=frozenset({"b"}))
+    seen = (one("a", at=900.0), one("b", at=950.0))
+
+    assert Mark("a", NOW) in next_steps(want, seen, {NEW: 2}, NOW, memory=Memory(serves=NEW))
