@@ -60,7 +60,7 @@ def kept(lines: tuple[str, ...]) -> tuple[list[str], LogWatch]:
 
 
 def test_the_corpus_is_large() -> None:
-    assert len(ALL) >= 200
+    assert len(ALL) >= 350
     assert len({trick.name for trick in ALL}) == len(ALL)
 
 
