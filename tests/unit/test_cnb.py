@@ -1,6 +1,8 @@
 """Our own buildpacks, without the tools that they run."""
 
 import json
+import os
+import select
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -66,6 +68,22 @@ def test_the_key_of_a_tree_does_not_look_through_links(tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("2")
 
     assert tree_key(app) == before
+
+
+def test_what_a_tool_leaves_in_the_background_is_ended(tmp_path: Path) -> None:
+    given = phase(tmp_path, {})
+    given.env["PATH"] = os.environ["PATH"]
+
+    given.run("sh", "-c", "sleep 300 & echo $! > pid")
+
+    try:
+        left = os.pidfd_open(int((given.app / "pid").read_text()))
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([left], [], [], 10)[0] == [left]
+    finally:
+        os.close(left)
 
 
 # --- procfile ---------------------------------------------------------------------------------------------

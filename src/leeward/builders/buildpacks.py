@@ -27,6 +27,7 @@ from leeward.builders.limits import Cgroup
 from leeward.builders.masking import Masker
 from leeward.builders.process import output, run
 from leeward.builders.recipes import flavour_of
+from leeward.builders.watch import REFUSED_FORK, too_many_processes
 from leeward.errors import BuildFailed, Unavailable
 from leeward.ports import BuildJob, Built, Say
 from leeward.settings import MIB, Settings
@@ -279,6 +280,8 @@ class _Runner:
                 hint="build with fewer jobs at once, or set LEEWARD_BUILD_MEMORY_MIB higher",
                 code="build-memory",
             )
+        if REFUSED_FORK.search("\n".join(words)):
+            raise too_many_processes(self._settings.build_pids)
         raise failure(step.name, code, words, looked_for(job.plan.providers, builder.own), builder.image)
 
     async def _layer_of(self, id: str) -> Path | None:

@@ -20,8 +20,8 @@ _COUNT_SHARE = 20
 _MOST_FILES = 2_000_000
 _LEAST_FREE = 256 * MIB
 _KILLED = re.compile(r"exit code: 137|\bKilled\b|signal: killed|SIGKILL")
-_REFUSED_FORK = re.compile(
-    r"can't fork|fork: (?:retry: )?Resource temporarily|BlockingIOError: \[Errno 11\]|spawn \S+ EAGAIN"
+REFUSED_FORK = re.compile(
+    r"can't fork|Cannot fork|fork: (?:retry: )?Resource temporarily|BlockingIOError: \[Errno 11\]|spawn \S+ EAGAIN"
 )
 # Refused forks in a row until a build is ended: a few are a program that asks politely and waits.
 _REFUSED = 20
@@ -86,7 +86,7 @@ class Watch:
 
     def out_of_processes(self, output: str) -> bool:
         """Whether a failure with this output is due to the bound on processes."""
-        return bool(_REFUSED_FORK.search(output))
+        return bool(REFUSED_FORK.search(output))
 
     @property
     def _limit(self) -> int:

@@ -4,10 +4,12 @@ Nothing here knows a language. A layer whose key is what it was the last time, a
 is left empty: the lifecycle then takes it from the previous image without bringing it here.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -126,11 +128,17 @@ class Phase:
     def run(self, *command: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
         """Run a tool. Raises Failed with its exit code."""
         try:
-            done = subprocess.run(command, cwd=cwd or self.app, env={**self.env, **(env or {})}, check=False)
+            # A session of its own, so that what it leaves in the background can be ended: it would hold the log open.
+            tool = subprocess.Popen(
+                command, cwd=cwd or self.app, env={**self.env, **(env or {})}, start_new_session=True
+            )
         except OSError as error:
             raise Failed(f"'{command[0]}' could not be run: {error.strerror}") from error
-        if done.returncode:
-            raise Failed(f"'{' '.join(command)[:200]}' ended with exit code {done.returncode}")
+        code = tool.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(tool.pid, signal.SIGKILL)
+        if code:
+            raise Failed(f"'{' '.join(command)[:200]}' ended with exit code {code}")
 
     def processes(self, found: Sequence[Process]) -> None:
         """Write the processes of the image."""
