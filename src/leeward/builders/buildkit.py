@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from leeward.builders import context, leftovers
+from leeward.builders import context, leftovers, mirror
 from leeward.builders.bases import Bases, tags
 from leeward.builders.buildpacks import BuildpacksBuilder
 from leeward.builders.command import ENGINE_GONE
@@ -29,6 +29,7 @@ from leeward.builders.wheel_probe import WheelProbe
 from leeward.errors import BuildFailed, LeewardError, Unavailable
 from leeward.model.app import AppSpec, Strategy
 from leeward.model.build import BuildPlan
+from leeward.model.login import FindLogin, client_config, host_of
 from leeward.plan.rebase import REBASABLE
 from leeward.ports import BuildJob, Built, Say
 from leeward.settings import Settings
@@ -41,8 +42,9 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY")
 class BuildkitBuilder:
     """The port Builder, by the docker client and the BuildKit inside dockerd."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, login: FindLogin | None = None) -> None:
         self._settings = settings
+        self._login = login
         self._docker = (str(settings.docker_command), "--host", f"unix://{settings.docker_socket}")
         self._pool = Pool(settings)
         self._cgroup = Cgroup(settings)
@@ -90,12 +92,22 @@ class BuildkitBuilder:
         (work / "Dockerfile").write_text(text)
         if job.plan.dockerignore:
             (work / "Dockerfile.dockerignore").write_text("\n".join(job.plan.dockerignore) + "\n")
+        await self._sign_in(work, text, job.plan.args)
         folder = context.inside(job.tree, job.plan.context)
         await asyncio.to_thread(context.settle, folder)
         progress = await self._run(job, folder, work, say)
         id = (work / "iid").read_text().strip()
         size = await self._size(id)
         return Built(id, size, cached=not progress.ran, bases=tuple(RECIPES[name].image for name in flavours))
+
+    async def _sign_in(self, work: Path, text: str, args: Mapping[str, str]) -> None:
+        """Write the client's configuration with the logins of the registries that the Dockerfile names."""
+        found = [await self._login(host_of(image)) for image in mirror.images(text, args)] if self._login else []
+        if logins := [login for login in found if login is not None]:
+            file = work / ".docker" / "config.json"
+            file.parent.mkdir(mode=0o700)
+            file.touch(0o600)
+            file.write_text(client_config(logins))
 
     async def _run(self, job: BuildJob, folder: Path, work: Path, say: Say) -> Progress:
         await asyncio.to_thread(self._cgroup.apply)
