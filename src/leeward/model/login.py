@@ -1,6 +1,9 @@
 """A login at a foreign registry, and which registry an image's name means."""
 
+import base64
+import json
 import re
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +23,23 @@ class Login:
     username: str
     password: Secret
     created_at: datetime | None = None
+
+
+FindLogin = Callable[[str], Awaitable[Login | None]]
+"""The login at a host, if there is one."""
+
+_CLIENT_NAMES = {DEFAULT_HOST: f"https://index.{DEFAULT_HOST}/v1/"}
+
+
+def client_config(logins: Iterable[Login]) -> str:
+    """The configuration of a docker client that is signed in."""
+    auths = {
+        _CLIENT_NAMES.get(login.host, login.host): {
+            "auth": base64.b64encode(f"{login.username}:{login.password.reveal()}".encode()).decode()
+        }
+        for login in logins
+    }
+    return json.dumps({"auths": auths})
 
 
 def host_of(image: str) -> str:
