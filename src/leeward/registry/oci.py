@@ -12,7 +12,7 @@ from pathlib import Path
 
 from leeward.errors import FetchFailed, PushFailed, RolloutFailed, Unavailable
 from leeward.model.image import BaseMark, Held, ImageFacts, LayerPackages
-from leeward.model.login import Login, host_of
+from leeward.model.login import FindLogin, Login, host_of
 from leeward.plan.rebase import mark
 from leeward.registry import embedded
 from leeward.registry.blobs import Away, Refused, Stopped
@@ -26,8 +26,6 @@ from leeward.registry.packages import scan
 from leeward.registry.push import Pusher
 from leeward.registry.sweep import Sweep
 from leeward.settings import MIB, Settings
-
-FindLogin = Callable[[str], Awaitable[Login | None]]
 
 __all__ = ["OciRegistry", "argv", "prepare"]
 
