@@ -96,7 +96,7 @@ class Plane:
             SourceKind.PUSH: PushedSource(settings),
         }
         self.trees = settings.home / "sources" / "trees"
-        buildkit = BuildkitBuilder(settings)
+        buildkit = BuildkitBuilder(settings, stores.logins.find)
         builder = ScanningBuilder(buildkit, EngineContents(settings), settings.home / "scans")
         self.bases = Bases(stores, self.registry, buildkit.bases, clock, checks=settings.check_bases)
         phases = Phases(
