@@ -17,11 +17,12 @@ from leeward.engines.kubernetes.failures import Gone, failure, not_ours, unreach
 from leeward.engines.kubernetes.gke import REGIONS, autopilot_resources, logs_link
 from leeward.engines.kubernetes.names import DRAINING, group_name, service_name, stamped, stem
 from leeward.engines.kubernetes.objects import group, known, ours
-from leeward.engines.kubernetes.options import OPTIONS, rules_of
+from leeward.engines.kubernetes.options import OPTIONS, WORDS, rules_of
 from leeward.engines.kubernetes.pods import amount, millicpu, read
+from leeward.engines.kubernetes.project import project_objects
 from leeward.engines.kubernetes.reasons import Largest
 from leeward.engines.kubernetes.render import deployment, environment, probes
-from leeward.engines.kubernetes.rules import Pool, pulled
+from leeward.engines.kubernetes.rules import pulled
 from leeward.engines.kubernetes.scaling import chosen
 from leeward.engines.kubernetes.signin import credentials
 from leeward.engines.kubernetes.usage import rates, summary
@@ -544,6 +545,14 @@ def test_autopilot_gets_what_it_would_make_of_a_size() -> None:
     assert fat["requests"]["cpu"] == "1250m"
 
 
+def test_googles_load_balancers_are_let_in_where_they_are_the_way_in() -> None:
+    def sources(**changes: Any) -> str:
+        return str(project_objects("store", replace(RULES, **changes))[-1])
+
+    assert "35.191.0.0/16" in sources(profile=Profile.GKE_STANDARD, gateway="g/g", edge_sources=("10.0.0.4/32",))
+    assert "35.191.0.0/16" not in sources(profile=Profile.GKE_STANDARD, edge_sources=("10.0.0.4/32",))
+
+
 def test_googles_regions_are_a_table_of_25() -> None:
     assert len(REGIONS) == 25
 
@@ -560,66 +569,22 @@ def test_gke_is_known_by_its_version() -> None:
     assert profile_of("1.36.3+k3s1") is Profile.PLAIN
 
 
-# --- options ----------------------------------------------------------------------------------------------
-
-
-def region(**options: str) -> Region:
-    return Region("eu", EngineKind.KUBERNETES, options={key.replace("_", "-"): value for key, value in options.items()})
-
-
-def test_options_become_rules() -> None:
-    found = rules_of(
-        region(
-            gateway="gateways/external",
-            edge_sources="10.0.0.4/32, 10.0.0.5/32",
-            apps_labels="pool=apps",
-            apps_taints="leeward.dev/apps",
-            quota_instances="20",
-            autoscaling="cluster",
-        ),
-        "1a2b3c4d",
-        "apps.example.com",
-        "127.0.0.1:5000",
-    )
-
-    assert found.gateway_namespace == "gateways"
-    assert found.edge_sources == ("10.0.0.4/32", "10.0.0.5/32")
-    assert found.apps == Pool({"pool": "apps"}, ("leeward.dev/apps",))
-    assert (found.quota.instances, found.cluster_scales, found.cpu_request_percent) == (20, True, 100)
-
-
-def test_googles_load_balancers_are_let_in_where_they_are_the_way_in() -> None:
-    with_gateway = replace(region(gateway="g/g"), profile=Profile.GKE_AUTOPILOT)
-
-    assert "35.191.0.0/16" in rules_of(with_gateway, "h", "d", "").edge_sources
-    assert rules_of(replace(region(), profile=Profile.GKE_AUTOPILOT), "h", "d", "").edge_sources == ()
-
-
-def test_all_that_is_wrong_with_options_is_named_at_once() -> None:
-    wrong = region(gatewy="a/b", gateway="a", egress="10.0.0.0/99", quota_cores="many", autoscaling="me")
-
-    with pytest.raises(Invalid) as caught:
-        rules_of(wrong, "h", "d", "")
-
-    assert {problem.path for problem in caught.value.problems} == {
-        "options/gatewy",
-        "options/gateway",
-        "options/egress",
-        "options/quota-cores",
-        "options/autoscaling",
-    }
-    assert caught.value.problems[0].hint == "did you mean 'gateway'?"
-
-
 # --- the page of it ---------------------------------------------------------------------------------------
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "add-a-cluster.md"
 
 
+def test_an_option_may_be_written_with_hyphens() -> None:
+    region = Region("eu", EngineKind.KUBERNETES, options={"edge-sources": "10.0.0.4/32"})
+
+    assert rules_of(region, "home", "example.com", "").edge_sources == ("10.0.0.4/32",)
+
+
 def test_the_page_names_every_option_with_its_words() -> None:
     text = PAGE.read_text()
 
-    assert [name for name, (words, _) in OPTIONS.items() if f"| `{name}` | {words} |" not in text] == []
+    assert set(WORDS) == set(OPTIONS)
+    assert [name for name, words in WORDS.items() if f"| `{name}` | {words} |" not in text] == []
 
 
 def test_the_role_of_the_page_is_what_the_engine_uses() -> None:

@@ -1,108 +1,39 @@
-"""Read what an operator wrote about a region into the rules of its cluster. Pure."""
+"""Read what an operator said of a cluster. Pure."""
 
 import difflib
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from leeward.engines.kubernetes.gke import LOAD_BALANCERS
 from leeward.engines.kubernetes.rules import Pool, Quota, Rules
 from leeward.errors import Invalid, Problem
-from leeward.model.region import Profile, Region
+from leeward.model.region import Region
 
-
-def _text(value: str) -> str:
-    if not value or any(sign.isspace() for sign in value):
-        raise ValueError("write a name without spaces")
-    return value
-
-
-def _count(value: str) -> int:
-    if not value.isdigit() or not 0 < int(value) < 1_000_000:
-        raise ValueError(f"'{value}' is not a number above 0")
-    return int(value)
-
-
-def _percent(value: str) -> int:
-    if not value.isdigit() or not 1 <= int(value) <= 100:
-        raise ValueError(f"'{value}' is not a number from 1 to 100")
-    return int(value)
-
-
-def _ranges(value: str) -> tuple[str, ...]:
-    found = []
-    for part in value.split(","):
-        try:
-            found.append(str(ipaddress.ip_network(part.strip())))
-        except ValueError as error:
-            raise ValueError(f"'{part.strip()}' is not an address range: write it like '10.0.0.0/8'") from error
-    return tuple(found)
-
-
-def _labels(value: str) -> dict[str, str]:
-    pairs = [part.strip().partition("=") for part in value.split(",")]
-    if any(not key or not sign for key, sign, _ in pairs):
-        raise ValueError("write labels like 'pool=apps,disk=ssd'")
-    return {key: text for key, _, text in pairs}
-
-
-def _keys(value: str) -> tuple[str, ...]:
-    return tuple(_text(part.strip()) for part in value.split(","))
-
-
-def _gateway(value: str) -> str:
-    space, sign, name = value.partition("/")
-    if not (space and sign and name):
-        raise ValueError(f"'{value}' is not a gateway: write it like 'namespace/name'")
-    return value
-
-
-def _who(value: str) -> bool:
-    if value not in ("platform", "cluster"):
-        raise ValueError(f"'{value}' is neither 'platform' nor 'cluster'")
-    return value == "cluster"
-
-
-OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
-    "gateway": ("the Gateway that takes requests in, as `namespace/name`; the platform's own edge without", _gateway),
-    "ingress-class": ("the Ingress class, where the cluster has no Gateway API", _text),
-    "edge-sources": ("address ranges from which requests reach instances", _ranges),
-    "egress": ("private address ranges that instances may call", _ranges),
-    "apps-labels": ("labels of the nodes for apps, as `pool=apps`", _labels),
-    "apps-taints": ("taints of those nodes that apps tolerate", _keys),
-    "builds-labels": ("labels of the nodes for builds", _labels),
-    "builds-taints": ("taints of those nodes that builds tolerate", _keys),
-    "data-labels": ("labels of the nodes for data services", _labels),
-    "data-taints": ("taints of those nodes that data services tolerate", _keys),
-    "runtime-class": ("the runtime class of instances, as `gvisor`", _text),
-    "cpu-request-percent": ("how much of a size's CPU is reserved; below 100 overcommits nodes", _percent),
-    "disk-mib": ("how much an instance may write to its file system", _count),
-    "quota-instances": ("the most instances of one project", _count),
-    "quota-cores": ("the most cores of one project", _count),
-    "quota-memory-gib": ("the most memory of one project", _count),
-    "autoscaling": ("who decides how many instances run: `platform` or `cluster`", _who),
-}
-"""Each option of a region: what it means, and how it is read."""
+_LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_./]{0,251}[A-Za-z0-9])?")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_GATEWAY = re.compile(r"[a-z0-9][-a-z0-9]{0,62}/[a-z0-9][-a-z0-9.]{0,252}")
 
 
 def rules_of(region: Region, home: str, domain: str, own_registry: str) -> Rules:
-    """The rules of a region's cluster. Raises Invalid, naming all that is wrong at once."""
-    found: dict[str, Any] = {}
+    """The rules of a region. Raises Invalid naming every option that is unknown or wrong."""
     problems: list[Problem] = []
-    for key, value in region.options.items():
-        if key not in OPTIONS:
-            near = difflib.get_close_matches(key, OPTIONS, 1)
+    found: dict[str, Any] = {}
+    for name, text in sorted(region.options.items()):
+        # As on a command line, hyphens do as well.
+        known = OPTIONS.get(name.replace("-", "_"))
+        if known is None:
+            near = difflib.get_close_matches(name, OPTIONS, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(OPTIONS)}"
-            problems.append(Problem(f"options/{key}", "there is no such option", hint))
+            problems.append(Problem(f"options/{name}", "is not an option of a cluster", hint))
             continue
         try:
-            found[key] = OPTIONS[key][1](value)
+            known(text, found)
         except ValueError as error:
-            problems.append(Problem(f"options/{key}", str(error)))
+            problems.append(Problem(f"options/{name}", f"{error}, not '{text}'"))
     if problems:
         raise Invalid(problems)
-    usual = Quota()
-    google = LOAD_BALANCERS if region.profile is not Profile.PLAIN and "gateway" in found else ()
+    quota = Quota(**found.pop("quota", {}))
     return Rules(
         home=home,
         region=region.name,
@@ -111,20 +42,110 @@ def rules_of(region: Region, home: str, domain: str, own_registry: str) -> Rules
         own_registry=own_registry,
         registry=region.registry,
         pull_secret=region.pull_secret,
-        edge_sources=(*found.get("edge-sources", ()), *google),
-        egress=found.get("egress", ()),
-        apps=Pool(found.get("apps-labels", {}), found.get("apps-taints", ())),
-        builds=Pool(found.get("builds-labels", {}), found.get("builds-taints", ())),
-        data=Pool(found.get("data-labels", {}), found.get("data-taints", ())),
-        runtime_class=found.get("runtime-class", ""),
-        cpu_request_percent=found.get("cpu-request-percent", 100),
-        disk_mib=found.get("disk-mib", 1024),
-        quota=Quota(
-            found.get("quota-instances", usual.instances),
-            found.get("quota-cores", usual.cores),
-            found.get("quota-memory-gib", usual.memory_gib),
-        ),
-        gateway=found.get("gateway", ""),
-        gateway_class=found.get("ingress-class", ""),
-        cluster_scales=found.get("autoscaling", False),
+        quota=quota,
+        **found,
     )
+
+
+Read = Callable[[str, dict[str, Any]], None]
+
+
+def _pool(field: str) -> Read:
+    def read(text: str, found: dict[str, Any]) -> None:
+        labels, taints = {}, []
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            key, equals, value = part.partition("=")
+            if key.startswith("taint:"):
+                taints.append(key.removeprefix("taint:"))
+            elif equals and _LABEL.fullmatch(key) and (not value or _LABEL.fullmatch(value)):
+                labels[key] = value
+            else:
+                raise ValueError("must be labels and taints like 'pool=apps,taint:apps'")
+        found[field] = Pool(labels, tuple(taints))
+
+    return read
+
+
+def _text(field: str, pattern: re.Pattern[str], like: str) -> Read:
+    def read(text: str, found: dict[str, Any]) -> None:
+        if not pattern.fullmatch(text):
+            raise ValueError(f"must be {like}")
+        found[field] = text
+
+    return read
+
+
+def _number(field: str, least: int, most: int) -> Read:
+    def read(text: str, found: dict[str, Any]) -> None:
+        found[field] = _int(text, least, most)
+
+    return read
+
+
+def _quota(field: str) -> Read:
+    def read(text: str, found: dict[str, Any]) -> None:
+        found.setdefault("quota", {})[field] = _int(text, 1, 1_000_000)
+
+    return read
+
+
+def _ranges(field: str) -> Read:
+    def read(text: str, found: dict[str, Any]) -> None:
+        try:
+            ranges = tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(","))
+        except ValueError as error:
+            raise ValueError("must be address ranges like '10.0.0.0/8,192.168.1.0/24'") from error
+        found[field] = ranges
+
+    return read
+
+
+def _yes_or_no(field: str) -> Read:
+    def read(text: str, found: dict[str, Any]) -> None:
+        if text not in ("yes", "no"):
+            raise ValueError("must be 'yes' or 'no'")
+        found[field] = text == "yes"
+
+    return read
+
+
+def _int(text: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise ValueError(f"must be a number from {least} to {most}")
+    return int(text)
+
+
+OPTIONS: Mapping[str, Read] = {
+    "apps_pool": _pool("apps"),
+    "builds_pool": _pool("builds"),
+    "data_pool": _pool("data"),
+    "runtime_class": _text("runtime_class", _NAME, "the name of a runtime class"),
+    "gateway": _text("gateway", _GATEWAY, "a gateway like 'namespace/name'"),
+    "ingress_class": _text("gateway_class", _NAME, "the name of an ingress class"),
+    "edge_sources": _ranges("edge_sources"),
+    "egress": _ranges("egress"),
+    "cpu_request_percent": _number("cpu_request_percent", 1, 100),
+    "disk_mib": _number("disk_mib", 16, 1_000_000),
+    "cluster_scales": _yes_or_no("cluster_scales"),
+    "quota_instances": _quota("instances"),
+    "quota_cores": _quota("cores"),
+    "quota_memory_gib": _quota("memory_gib"),
+}
+
+WORDS: Mapping[str, str] = {
+    "apps_pool": "nodes for apps, by labels and the taints that they tolerate: `pool=apps,taint:apps`",
+    "builds_pool": "nodes for builds, likewise",
+    "data_pool": "nodes for data services, likewise",
+    "runtime_class": "the runtime class of instances: `gvisor`",
+    "gateway": "the Gateway that takes requests in, as `namespace/name`; without it the platform's own edge does",
+    "ingress_class": "the Ingress class, where the cluster has no Gateway API",
+    "edge_sources": "address ranges from which requests reach instances: `10.0.0.4/32`",
+    "egress": "private address ranges that instances may call",
+    "cpu_request_percent": "how much of a size's CPU is reserved; below 100 nodes are overcommitted",
+    "disk_mib": "how much an instance may write to its file system",
+    "cluster_scales": "`yes`: the cluster's autoscaler decides how many instances run, not the platform",
+    "quota_instances": "the most instances of one project",
+    "quota_cores": "the most cores of one project",
+    "quota_memory_gib": "the most memory of one project",
+}
+"""What each option means, as the page on clusters says it."""

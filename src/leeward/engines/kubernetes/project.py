@@ -4,8 +4,10 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from leeward.engines.kubernetes.gke import LOAD_BALANCERS
 from leeward.engines.kubernetes.names import ACCOUNT, PULL_SECRET, metadata, namespace
 from leeward.engines.kubernetes.rules import Rules
+from leeward.model.region import Profile
 from leeward.model.sizes import SIZES
 
 # Everything that is not the world: private, shared, link-local (clouds give a machine's credentials away there).
@@ -111,7 +113,9 @@ def _policies(project: str, rules: Rules) -> Sequence[dict[str, Any]]:
         {"ipBlock": {"cidr": "::/0", "except": list(_PRIVATE_6)}},
         *({"ipBlock": {"cidr": cidr}} for cidr in rules.egress),
     ]
-    edge: list[dict[str, Any]] = [{"ipBlock": {"cidr": cidr}} for cidr in rules.edge_sources]
+    google = LOAD_BALANCERS if rules.gateway and rules.profile is not Profile.PLAIN else ()
+    sources = dict.fromkeys((*rules.edge_sources, *google))
+    edge: list[dict[str, Any]] = [{"ipBlock": {"cidr": cidr}} for cidr in sources]
     if rules.gateway_namespace:
         edge.append({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": rules.gateway_namespace}}})
 
