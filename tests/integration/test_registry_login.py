@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.contracts.kitchen import kitchen
 from tests.contracts.tiny import docker, needs_docker
 from tests.integration.test_registry import Depot
 
+from leeward.builders.buildkit import BuildkitBuilder
 from leeward.errors import FetchFailed
 from leeward.model.login import Login
 from leeward.model.secret import Secret
@@ -133,3 +135,18 @@ async def test_an_image_that_was_pulled_with_a_login_is_not_served_without_it(wo
 
     with pytest.raises(FetchFailed):
         await world.registry.pin(world.image, "cafe", "v1")
+
+
+async def test_a_dockerfile_builds_on_an_image_of_a_registry_with_a_login(world: Private, tmp_path: Path) -> None:
+    world.logins[world.host] = Login(world.host, USER, Secret(PASSWORD))
+    lines: list[str] = []
+    (tmp_path / "kitchen").mkdir()
+    with kitchen(tmp_path / "kitchen") as made:
+        builder = BuildkitBuilder(made.settings, world._find)
+
+        built = await builder.build(made.of(f"FROM {world.image}\nENV TEST={made.app}\nRUN echo on it\n"), lines.append)
+
+        assert built.id.startswith("sha256:")
+        assert "    on it" in lines
+        assert PASSWORD not in "\n".join(lines)
+        assert not list(made.settings.run_dir.glob("build-*"))
