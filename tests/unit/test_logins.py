@@ -1,8 +1,11 @@
 """Which registry an image's name means."""
 
+import base64
+import json
+
 import pytest
 
-from leeward.model.login import DEFAULT_HOST, Login, host_of, plain_host
+from leeward.model.login import DEFAULT_HOST, Login, client_config, host_of, plain_host
 from leeward.model.secret import Secret
 
 
@@ -28,3 +31,12 @@ def test_a_host_is_kept_without_what_people_paste_around_it() -> None:
 
 def test_a_login_prints_no_password() -> None:
     assert "swordfish" not in repr(Login("ghcr.io", "ada", Secret("swordfish")))
+
+
+def test_the_docker_client_is_signed_in_by_host_and_the_usual_one_has_its_own_name() -> None:
+    logins = [Login("ghcr.io", "ada", Secret("pw")), Login(DEFAULT_HOST, "bob", Secret("x"))]
+
+    auths = json.loads(client_config(logins))["auths"]
+
+    assert list(auths) == ["ghcr.io", f"https://index.{DEFAULT_HOST}/v1/"]
+    assert base64.b64decode(auths["ghcr.io"]["auth"]) == b"ada:pw"
