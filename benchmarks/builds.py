@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import figure, say
+from benchmarks import end_in_order, figure, say
 from benchmarks.docker import docker, remove_cache
 from benchmarks.pushed import compressed
 from benchmarks.stage import ROOT
@@ -239,9 +239,8 @@ async def compare(builder: BuildkitBuilder, what: str, pair: tuple[Side, Side], 
         figure(f"pushed_{what}", sent["ours"], "kB", peer="plain Dockerfile", peer_value=sent["plain"])
 
 
-async def cold(builder: BuildkitBuilder, name: str, folder: Path) -> tuple[list[tuple[Side, Side]], dict[str, float]]:
-    """Build new copies of both, the other one first each time; the copies, and the least time of each side."""
-    copies: list[tuple[Side, Side]] = []
+async def cold(builder: BuildkitBuilder, name: str, folder: Path, copies: list[tuple[Side, Side]]) -> dict[str, float]:
+    """Build new `copies` of both, the other one first each time; the least time of each side."""
     taken: dict[str, float] = {}
     for number in range(COLD_ROUNDS):
         pair = sides(LANGUAGES[name], folder / str(number))
@@ -250,7 +249,7 @@ async def cold(builder: BuildkitBuilder, name: str, folder: Path) -> tuple[list[
             seconds, _ = await build(builder, side)
             taken[side.name] = min(seconds, taken.get(side.name, seconds))
             side.before = await layers(side.last)
-    return copies, taken
+    return taken
 
 
 async def measure(builder: BuildkitBuilder, name: str, folder: Path) -> None:
@@ -259,7 +258,7 @@ async def measure(builder: BuildkitBuilder, name: str, folder: Path) -> None:
     await ready(builder, language, folder / "bases")
     copies: list[tuple[Side, Side]] = []
     try:
-        copies, taken = await cold(builder, name, folder)
+        taken = await cold(builder, name, folder, copies)
         pair = copies[-1]
         about = {"rounds": COLD_ROUNDS}
         figure(f"build_{name}_cold", taken["ours"], "s", peer="plain Dockerfile", peer_value=taken["plain"], **about)
@@ -307,4 +306,5 @@ async def run(names: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    end_in_order()
     raise SystemExit(min(1, asyncio.run(run(sys.argv[1:] or list(LANGUAGES)))))
