@@ -82,6 +82,8 @@ class Cgroup:
         for place in (self._place("cpu"), self._last):
             _put(place / "cpu.cfs_period_us", str(_PERIOD_US))
             _put(place / "cpu.cfs_quota_us", str(quota))
+            # An idle group, whoever made it one, takes no shares.
+            _put(place / "cpu.idle", "0")
             _put(place / "cpu.shares", str(_SHARES))
         if (self._root / "cpu" / _APPS).is_dir():
             _put(self._root / "cpu" / _APPS / "cpu.shares", str(_APPS_SHARES))
