@@ -17,6 +17,8 @@ _COUNT_EVERY_S = 3.0
 _COUNT_SHARE = 20
 # Refused forks in a row until a build is ended: a few are a program that asks politely and waits.
 _FULL = 20
+# Or refused so often at all: tools that cannot start a thread die, and what they leave is below the bound.
+_REFUSED = 50
 _MOST_FILES = 2_000_000
 
 LayerOf = Callable[[str], Awaitable[Path | None]]
@@ -47,8 +49,11 @@ class PhaseWatch:
 
     def _check_processes(self) -> None:
         with contextlib.suppress(OSError):
-            pids = self._cgroup.pressure(self._id_file.read_text().strip()).pids
+            id = self._id_file.read_text().strip()
+            pids = self._cgroup.pressure(id).pids
             self._full = self._full + 1 if pids >= self._settings.build_pids * 0.97 else 0
+            if id and self._cgroup.refused(id) >= _REFUSED:
+                raise too_many_processes(self._settings.build_pids)
         if self._full >= _FULL:
             raise too_many_processes(self._settings.build_pids)
 

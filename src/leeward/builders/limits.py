@@ -146,6 +146,10 @@ class Cgroup:
     def _last(self) -> Path:
         return self._root / "cpu" / _LAST
 
+    def refused(self, step: str) -> int:
+        """How many processes of a step the bound has refused, where the kernel counts them."""
+        return _table(self._place("pids") / step / "pids.events").get("max", 0)
+
     def _place(self, controller: str) -> Path:
         top = self._root if self._v2 else self._root / controller
         return next((top / parent for parent in _PARENTS if (top / parent).is_dir()), top / _PARENTS[0])
