@@ -18,8 +18,9 @@ def up(layout: Layout) -> None:
 
 def down(layout: Layout) -> None:
     """Remove all of it; links and routes go with their namespaces."""
-    for node in reversed(layout.nodes):
-        run("ip", "netns", "delete", node.namespace, check=False)
+    # Those of a cluster that was started with more nodes, too.
+    for each in sorted(Path("/run/netns").glob(f"lwc{layout.number}-*"), reverse=True):
+        run("ip", "netns", "delete", each.name, check=False)
     run("ip", "link", "delete", layout.link, check=False)
 
 
