@@ -106,7 +106,8 @@ def test_a_release_that_cannot_start_on_a_cluster_says_why_and_the_old_one_serve
     file.write_text(text)
 
     assert failed.code == 1
-    assert failed.json["step"] == "rollout" and "exits at once with code 7" in failed.json["error"]["message"], failed.json
+    assert failed.json["step"] == "rollout"
+    assert "exits at once with code 7" in failed.json["error"]["message"]
     assert said(platform)["text"] == before
 
 
