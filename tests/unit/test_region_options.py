@@ -1,6 +1,5 @@
 """What an operator says of a cluster becomes its rules, or is refused all at once."""
 
-
 import pytest
 
 from leeward.engines.kubernetes.options import rules_of
