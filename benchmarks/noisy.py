@@ -5,7 +5,7 @@
 The app is a static site behind the edge of a whole platform, asked at a fixed rate over connections that are kept. The
 client runs ahead of everything else on the machine, so that its own waiting is not measured. The builds allocate, fork,
 spin and write without end, all at once. The peer of each figure is the app alone, in the same rounds. `earlier` is the
-same with the bounds as they were before one core stayed free of builds. One JSON line for each.
+same with the bounds as they were before builds came last for the CPU of the whole machine. One JSON line for each.
 """
 
 import argparse
@@ -103,19 +103,16 @@ async def hostile(builder: BuildkitBuilder, name: str, tree: Path) -> str:
 
 
 class Earlier(limits.Cgroup):
-    """The bounds as they were: all cores but a quarter of one, wherever the kernel likes."""
+    """The weights as they were: a quarter of a container's, among containers only."""
 
     def apply(self) -> None:
         super().apply()
-        quota = str(int((os.cpu_count() or 1) * 100_000 - 25_000))
-        every = (limits.ROOT / "cpuset" / "cpuset.cpus").read_text().strip()
-        for controller, name, value in (
-            ("cpu", "docker/buildkit/cpu.cfs_quota_us", quota),
-            ("cpu", "leeward-builds/cpu.cfs_quota_us", quota),
-            ("cpuset", "docker/buildkit/cpuset.cpus", every),
-        ):
+        for name, value in (("docker/buildkit", "256"), ("leeward", "1024")):
             with contextlib.suppress(OSError):
-                (limits.ROOT / controller / name).write_text(value)
+                (limits.ROOT / "cpu" / name / "cpu.shares").write_text(value)
+
+    def put_last(self, step: str) -> None:
+        pass
 
 
 async def measure(seconds: float, rate: float, rounds: int, work: Path) -> None:

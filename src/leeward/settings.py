@@ -44,7 +44,7 @@ class Settings(BaseModel):
         default=None, description="CA bundle that builds trust; empty: this machine's bundle."
     )
     build_cpus: float = Field(
-        default=0.0, ge=0, description="Cores that all builds share; 0: all but one, which stays free of them."
+        default=0.0, ge=0, description="Cores that all builds share; 0: all but a quarter of one."
     )
     build_memory_mib: int = Field(default=4096, ge=256, description="Memory in MiB that all builds share.")
     build_pids: int = Field(default=4096, ge=64, description="Processes that all builds share.")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from leeward.builders import context, mirror
-from leeward.builders.limits import Cgroup, cores_of_builds
+from leeward.builders.limits import Cgroup
 from leeward.errors import BuildFailed
 from leeward.settings import MIB, Settings
 
@@ -225,38 +225,6 @@ def test_limits_are_written_for_cgroup_v2(tmp_path: Path) -> None:
     assert (place / "memory.max").read_text() == str(512 * MIB)
     assert (place / "cpu.max").read_text() == "150000 100000"
     assert (place / "pids.max").read_text() == "100"
-
-
-@pytest.mark.parametrize(
-    ("wished", "cores", "expected"),
-    [
-        (0, 1, (0.75, "")),
-        (0, 2, (1, "1")),
-        (0, 8, (7, "1-7")),
-        (2.5, 8, (2.5, "1-7")),
-        (0.5, 1, (0.5, "")),
-        # Whoever wishes for all of them has them.
-        (2, 2, (2, "")),
-        (9, 2, (2, "")),
-    ],
-)
-def test_one_core_stays_free_of_builds(tmp_path: Path, wished: float, cores: int, expected: tuple[float, str]) -> None:
-    assert cores_of_builds(Settings(home=tmp_path, build_cpus=wished), cores) == expected
-
-
-def test_steps_run_on_the_cores_that_builds_have(tmp_path: Path) -> None:
-    top = tmp_path / "cpuset"
-    top.mkdir()
-    for name, value in (("cpus", "0-3"), ("mems", "0")):
-        (top / f"cpuset.{name}").write_text(f"{value}\n")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("os.cpu_count", lambda: 4)
-        Cgroup(Settings(home=tmp_path), tmp_path).apply()
-
-    place = top / "docker" / "buildkit"
-    assert ((place / "cpuset.cpus").read_text(), (place / "cpuset.mems").read_text()) == ("1-3", "0")
-    assert (place.parent / "cpuset.cpus").read_text() == "0-3"
 
 
 def test_steps_are_put_below_everything_else_for_the_cpu_alone(tmp_path: Path) -> None:

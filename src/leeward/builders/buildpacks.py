@@ -23,7 +23,7 @@ from leeward.builders.buildpacks_phases import Bounds, Builder, Folders, Phase
 from leeward.builders.buildpacks_watch import PhaseWatch
 from leeward.builders.cnb import go, node, procfile, python, static
 from leeward.builders.command import must
-from leeward.builders.limits import Cgroup, cores_of_builds
+from leeward.builders.limits import Cgroup
 from leeward.builders.masking import Masker
 from leeward.builders.process import output, run
 from leeward.builders.recipes import flavour_of
@@ -160,7 +160,8 @@ class BuildpacksBuilder:
             # With systemd a parent is a slice: the bounds of each container hold, those of all builds do not. In the
             # cgroup of BuildKit's steps a phase is one of them: all together give way to apps.
             self._parent = "/docker/buildkit" if text.strip() == "cgroupfs" else "leeward-builds.slice"
-        cpus, _ = cores_of_builds(self._settings, os.cpu_count() or 1)
+        cores = os.cpu_count() or 1
+        cpus = min(float(cores), self._settings.build_cpus or max(0.25, cores - 0.25))
         shares = 0 if self._parent.startswith("/") else 256
         return Bounds(cpus, self._settings.build_memory_mib, self._settings.build_pids, self._parent, shares)
 

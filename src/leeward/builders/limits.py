@@ -40,17 +40,6 @@ class Pressure:
     pids: int
 
 
-def cores_of_builds(settings: Settings, cores: int) -> tuple[float, str]:
-    """How many cores builds share, and which ('' for any): one stays free of them where there are two or more.
-
-    A weight decides who runs next; it does not end a turn that has begun, nor a wait for a lock of a busy core.
-    """
-    wished = settings.build_cpus or (cores - 1 if cores > 1 else 0.75)
-    if cores < 2 or wished > cores - 1:
-        return min(wished, float(cores)), ""
-    return wished, "1" if cores == 2 else f"1-{cores - 1}"
-
-
 class Cgroup:
     """The cgroup that all builds share."""
 
@@ -61,10 +50,10 @@ class Cgroup:
 
     def apply(self) -> None:
         """Have the cgroup, with its limits. May be repeated; what the kernel lacks is left out."""
-        cpus, which = cores_of_builds(self._settings, os.cpu_count() or 1)
+        cpus = self._settings.build_cpus or max(0.25, (os.cpu_count() or 1) - 0.25)
         memory, quota = self._settings.build_memory_mib * MIB, int(cpus * _PERIOD_US)
         pids = str(self._settings.build_pids)
-        for controller in ("",) if self._v2 else ("memory", "cpu", "pids", "cpuset"):
+        for controller in ("",) if self._v2 else ("memory", "cpu", "pids"):
             with contextlib.suppress(OSError):
                 self._place(controller).mkdir(parents=True, exist_ok=True)
         if self._v2:
@@ -76,7 +65,6 @@ class Cgroup:
                 "cpu.weight": str(_WEIGHT),
                 "io.weight": f"default {_WEIGHT}",
                 "pids.max": pids,
-                "cpuset.cpus": which,
             }
             for name, value in values.items():
                 _put(self._place("") / name, value)
@@ -99,18 +87,8 @@ class Cgroup:
             _put(place / "cpu.shares", str(_SHARES))
         if (self._root / "cpu" / _APPS).is_dir():
             _put(self._root / "cpu" / _APPS / "cpu.shares", str(_APPS_SHARES))
-        self._choose(which)
         _put(self._place("blkio") / "blkio.bfq.weight", str(_WEIGHT))
         _put(self._place("pids") / "pids.max", pids)
-
-    def _choose(self, which: str) -> None:
-        """Say on which cores new steps run ('' for any); those that run keep theirs (cgroup v1)."""
-        top, place = self._root / "cpuset", self._place("cpuset")
-        for folder in (*reversed(place.relative_to(top).parents), place.relative_to(top)):
-            for name in ("cpuset.cpus", "cpuset.mems"):
-                if not _read(top / folder / name).strip():
-                    _put(top / folder / name, _read((top / folder).parent / name).strip())
-        _put(place / "cpuset.cpus", which or _read(place.parent / "cpuset.cpus").strip())
 
     def put_last(self, step: str) -> None:
         """Put a step's processes below everything else that wants the CPU; repeatable (cgroup v1)."""
@@ -179,7 +157,7 @@ class Cgroup:
     def _delegate(self) -> None:
         place = self._place("").relative_to(self._root)
         for parent in (*reversed(place.parents), place):
-            for controller in ("memory", "cpu", "pids", "io", "cpuset"):
+            for controller in ("memory", "cpu", "pids", "io"):
                 _put(self._root / parent / "cgroup.subtree_control", f"+{controller}")
 
     def _freeze(self, step: str, *, frozen: bool) -> None:
