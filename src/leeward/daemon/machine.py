@@ -31,6 +31,9 @@ EXAMPLES = ("finrag-backend", "finrag-frontend")
 FIRST_BASES = ("python3.13", "python3.13-build")
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE_S = 900.0
+# One arena for all threads, and what is freed at its end goes back: builds, pushes and scans use threads, and each would
+# keep what it once needed.
+LEAN = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ async def doctor(settings: Settings) -> list[Finding]:
 def programs(settings: Settings) -> tuple[Program, ...]:
     """The processes of the platform, beside dockerd."""
     lee = Path(sys.executable).parent / "lee"
-    env = {**inherited(os.environ), **environment(settings)}
+    env = {**inherited(os.environ), **environment(settings), **LEAN}
     config = config_file(settings).read_bytes()
     parts = [
         Program(
