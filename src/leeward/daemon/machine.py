@@ -31,8 +31,8 @@ EXAMPLES = ("finrag-backend", "finrag-frontend")
 FIRST_BASES = ("python3.13", "python3.13-build")
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE_S = 900.0
-# One arena for all threads, and what is freed at its end goes back: builds, pushes and scans use threads, and each would
-# keep what it once needed.
+# One arena for all threads, and what is freed at its end goes back: builds, pushes and scans use threads, and each
+# would keep what it once needed.
 LEAN = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 
 
