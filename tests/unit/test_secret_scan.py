@@ -143,6 +143,9 @@ def test_a_secret_is_found_wherever_a_file_is_cut_into_chunks(before: bytes, cut
         "python3.11",
         "aaaaaaaaaaaaaaaaaaaaaaaa",
         "application/json",
+        "europe-west1-b",
+        "node-22-alpine-3",
+        "us-gov-east-1",
     ],
 )
 def test_a_value_that_occurs_by_chance_is_no_secret(value: str) -> None:
@@ -161,6 +164,8 @@ def test_a_value_that_occurs_by_chance_is_no_secret(value: str) -> None:
         "redis://:s3cr3tpw9@cache:6379",
         "Server=db;Password=Abc12345xyz;Trusted=no",
         "sk-proj-abc123def456",
+        "s3cr3t-v4lue-99",
+        "hunter2-4dm1n",
     ],
 )
 def test_a_value_that_is_hard_to_guess_is_a_secret(value: str) -> None:

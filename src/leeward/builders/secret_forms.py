@@ -23,6 +23,7 @@ _PIECE = 30
 _MOST_PIECES = 12
 _MOST_LINES = 4
 _PHRASE = 16
+_MADE_UP = 12
 _HALF = 12
 _DIGITS = frozenset(b"0123456789abcdefABCDEF")
 _BORING = re.compile(r"[a-z][a-z0-9+.-]*://[^@?#]*|[\w.+-]+@[\w.-]+|/[\w./-]*|(?:[\w-]+\.)+[a-z][\w-]*(?::\d+)?", re.I)
@@ -38,8 +39,8 @@ def is_strong(text: str) -> bool:
 
     At least 8 characters, 5 of them different, 16 bits by their frequency; no URL without a password, no path, host
     or address. Below 24 characters it must also look like no name: letters alone need 16 characters, digits alone 12,
-    and of several parts joined by `-_./:@` or spaces at least one must mix letters and digits over 8 characters, or
-    there is another sign beside letters and digits.
+    of several parts joined by `-_./:@` or spaces one must mix letters and digits over 8 characters, or two do where
+    all are 12; or there is another sign beside letters and digits.
     """
     if len(text) < SHORTEST or len(set(text)) < _DISTINCT or _bits(text) < _BITS:
         return False
@@ -49,7 +50,10 @@ def is_strong(text: str) -> bool:
         return True
     parts = _parts(text)
     if len(parts) > 1:
-        return any(len(part) >= SHORTEST and _is_mixed(part) for part in parts)
+        mixed = [part for part in parts if _is_mixed(part)]
+        # `s3cr3t-v4lue-99` is made up, `eu-west1-b` is a name.
+        made_up = len(mixed) > 1 and len(text) >= _MADE_UP
+        return made_up or any(len(part) >= SHORTEST for part in mixed)
     if text.isdigit():
         return len(text) >= 12
     return len(text) >= _PHRASE or not text.isalpha()
