@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 # Raise it when the scan finds more than before: then every layer is looked through again.
-VERSION = 1
+VERSION = 2
 _MOST = 5000
 
 
