@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from tests.unit.control_stage import MANIFEST, Clock, Stage, stage
 
+from leeward.control.apps import Candidate
 from leeward.errors import NotFound
 from leeward.fakes.builder import simple_plan
 from leeward.fakes.engine import Outcome
 from leeward.model.app import Instances
 from leeward.model.release import Deploy, DeployKind, DeployStatus, Phase, SourceKind, SourceRef
-from leeward.model.runtime import InstanceState
+from leeward.model.runtime import InstanceState, Observed
 from leeward.model.secret import Secret, Variable, revealed
 from leeward.model.sizes import Size
 from leeward.model.wish import App, Override
@@ -391,3 +392,26 @@ async def test_a_stream_that_is_cut_in_the_drain_comes_into_the_receipt(plane: S
     settled = (await plane.stores.deploys.get(done.id)).receipt
     assert waiting == done.receipt
     assert settled is not None and (settled.sockets_kept, settled.sockets_dropped) == (1, 1)
+
+
+async def test_a_release_that_goes_live_while_its_app_is_settled_keeps_its_instances(plane: Stage) -> None:
+    await plane.live()
+    done = await plane.live(extra="2")
+    app = await plane.stores.apps.get("shop")
+    release = await plane.stores.releases.get("shop", done.release or 0)
+    plane.apps.propose("shop", Candidate(release, app.generation + 1))
+    await plane.apps.settle("shop")
+    observe = plane.engine.observe
+
+    async def switched(name: str) -> Observed:
+        # The app was read, and nothing was done yet: now the deploy makes its release live.
+        await plane.stores.apps.update(name, lambda old: replace(old, generation=app.generation + 1))
+        plane.apps.withdraw(name)
+        return await observe(name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(plane.engine), "observe", lambda self, name: switched(name))
+        await plane.apps.settle("shop")
+
+    running = [i.generation for i in (await observe("shop")).instances if i.state is not InstanceState.DRAINING]
+    assert app.generation + 1 in running

@@ -132,6 +132,8 @@ class Apps:
     async def settle(self, name: str) -> Observed:
         """One look at one app, and one nudge toward its wish. What was seen."""
         async with self._locks[name]:
+            # Before the app is read: a candidate that goes live from here on is kept as one, or seen as the live one.
+            candidate = self._candidates.get(name)
             app = await self._stores.apps.get(name)
             seen = await self._engine.observe(name)
             self._on_seen(name, seen)
@@ -140,7 +142,7 @@ class Apps:
                 return seen
             live = await self.release(name, app.live) if app.live is not None else None
             routed = await self._route(app, live, seen)
-            await self._nudge(app, live, routed, seen)
+            await self._nudge(app, live, candidate, routed, seen)
             await self._report_crashes(name, seen)
             return seen
 
@@ -159,9 +161,10 @@ class Apps:
                 self._routes[app.name] = wanted
         return frozenset(instance.id for instance in seen.of(WEB) if instance.peer in wanted.peers)
 
-    async def _nudge(self, app: App, live: Release | None, routed: frozenset[str], seen: Observed) -> None:
+    async def _nudge(
+        self, app: App, live: Release | None, candidate: Candidate | None, routed: frozenset[str], seen: Observed
+    ) -> None:
         wants: list[tuple[Workload, frozenset[int]]] = []
-        candidate = self._candidates.get(app.name)
         counts = self.counts.get(app.name)
         if live is not None:
             keep = frozenset({candidate.generation}) if candidate else frozenset()
