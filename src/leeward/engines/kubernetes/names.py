@@ -87,6 +87,12 @@ def metadata(
     }
 
 
+def group_metadata(want: Workload, rules: Rules) -> dict[str, Any]:
+    """The metadata of an object that one generation of a process has by its own name."""
+    name = group_name(want.app, want.process, want.generation)
+    return metadata(name, rules, want.project, want.app, want.process, generation=want.generation)
+
+
 def stamped(made: Mapping[str, Any]) -> dict[str, Any]:
     """The object with a short fingerprint of itself: as long as it is the same, nothing has to be sent."""
     text = json.dumps(made, sort_keys=True, separators=(",", ":"))

@@ -15,6 +15,7 @@ from leeward.engines.kubernetes.names import (
     PULL_SECRET,
     RELEASE,
     TAKES,
+    group_metadata,
     group_name,
     labels,
     metadata,
@@ -45,14 +46,7 @@ def deployment(want: Workload, rules: Rules, replicas: int) -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(
-            group_name(want.app, want.process, want.generation),
-            rules,
-            want.project,
-            want.app,
-            want.process,
-            generation=want.generation,
-        ),
+        "metadata": group_metadata(want, rules),
         "spec": {
             "replicas": replicas,
             "revisionHistoryLimit": 0,
@@ -251,14 +245,7 @@ def announcer(want: Workload, rules: Rules) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata(
-            group_name(want.app, want.process, want.generation),
-            rules,
-            want.project,
-            want.app,
-            want.process,
-            generation=want.generation,
-        ),
+        "metadata": group_metadata(want, rules),
         "spec": {
             "type": "ClusterIP",
             "clusterIP": "None",
@@ -275,14 +262,7 @@ def disruption_budget(want: Workload, rules: Rules) -> dict[str, Any] | None:
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
-        "metadata": metadata(
-            group_name(want.app, want.process, want.generation),
-            rules,
-            want.project,
-            want.app,
-            want.process,
-            generation=want.generation,
-        ),
+        "metadata": group_metadata(want, rules),
         "spec": {
             "maxUnavailable": 1,
             "unhealthyPodEvictionPolicy": "AlwaysAllow",

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from leeward.engines.kubernetes.names import group_name, metadata, service_name
+from leeward.engines.kubernetes.names import group_metadata, group_name, metadata, service_name
 from leeward.engines.kubernetes.rules import Rules
 from leeward.model.app import Instances
 from leeward.model.runtime import Workload
@@ -19,14 +19,7 @@ def autoscaler(want: Workload, bounds: Instances, rules: Rules) -> dict[str, Any
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": metadata(
-            group_name(want.app, want.process, want.generation),
-            rules,
-            want.project,
-            want.app,
-            want.process,
-            generation=want.generation,
-        ),
+        "metadata": group_metadata(want, rules),
         "spec": {
             "scaleTargetRef": _target(want),
             "minReplicas": max(1, bounds.min),
