@@ -1,16 +1,15 @@
 """Keep people, their sessions and tokens, and answers to repeated requests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from leeward.errors import Conflict, NotFound
 from leeward.model.access import Scope, Token, User
-from leeward.store.database import Database, to_the_end
+from leeward.store.database import Database, put, to_the_end
 from leeward.store.rows import moment, seconds
 from leeward.store.tables import answers, sessions, tokens, users
 from leeward.store.vault import Vault
@@ -37,7 +36,7 @@ class SqlAccessStore:
             "created_at": seconds(user.created_at),
         }
         async with self._database.write() as connection:
-            await _put(connection, users, {"name": user.name}, values)
+            await put(connection, users, {"name": user.name}, values)
 
     async def find_user(self, name: str) -> User | None:
         """The person, or None."""
@@ -135,9 +134,7 @@ class SqlAccessStore:
             await connection.execute(delete(sessions).where(sessions.c.expires_at <= at))
             data_key = await self._vault.data_key(connection, PLATFORM, at)
             sealed = self._vault.seal(data_key, ("answer", key), answer)
-            await _put(
-                connection, answers, {"key": key}, {"request_digest": request_digest, "answer": sealed, "at": at}
-            )
+            await put(connection, answers, {"key": key}, {"request_digest": request_digest, "answer": sealed, "at": at})
 
     async def recall(self, key: str, now: datetime) -> tuple[str, str] | None:
         """`(request_digest, answer)`, or None."""
@@ -145,13 +142,6 @@ class SqlAccessStore:
         async with self._database.read() as connection:
             row = (await connection.execute(query)).first()
         return None if row is None else (row.request_digest, self._vault.open(("answer", key), row.answer))
-
-
-async def _put(connection: AsyncConnection, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Change the row with this key, or add it: the writer is alone, so nobody comes between."""
-    change = update(table).where(*(table.c[name] == value for name, value in key.items())).values(**values)
-    if (await connection.execute(change)).rowcount == 0:
-        await connection.execute(insert(table).values(**key, **values))
 
 
 def _user(row: Any) -> User:

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, Table, event, insert, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -131,6 +131,19 @@ class Database:
         """Close every connection; the last one folds the write-ahead log into the file."""
         await self._reader.dispose()
         await self._writer.dispose()
+
+
+async def put(
+    connection: AsyncConnection,
+    table: Table,
+    key: Mapping[str, Any],
+    values: Mapping[str, Any],
+    first: Mapping[str, Any] | None = None,
+) -> None:
+    """Change the row with this key, or add it, then with `first` too: the writer is alone, so nobody comes between."""
+    change = update(table).where(*(table.c[name] == value for name, value in key.items())).values(**values)
+    if (await connection.execute(change)).rowcount == 0:
+        await connection.execute(insert(table).values(**key, **values, **(first or {})))
 
 
 def _engine(url: URL, size: int, **options: Any) -> AsyncEngine:

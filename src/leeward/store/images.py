@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, astuple
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from leeward.model.image import (
@@ -18,7 +18,7 @@ from leeward.model.image import (
     Standing,
     Upgrade,
 )
-from leeward.store.database import Database, to_the_end
+from leeward.store.database import Database, put, to_the_end
 from leeward.store.rows import clean, dump, moment, seconds
 from leeward.store.tables import apps, bases, image_layers, images, layers, packages, releases
 
@@ -124,9 +124,7 @@ class SqlImageStore:
             "checked_at": seconds(state.checked_at),
         }
         async with self._database.write() as connection:
-            change = update(bases).where(bases.c.flavour == state.flavour).values(**values)
-            if (await connection.execute(change)).rowcount == 0:
-                await connection.execute(insert(bases).values(flavour=state.flavour, **values))
+            await put(connection, bases, {"flavour": state.flavour}, values)
 
     @to_the_end
     async def sweep(self, keep: int) -> None:

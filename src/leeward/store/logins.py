@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select
 
 from leeward.errors import NotFound
 from leeward.model.login import Login
 from leeward.model.secret import Secret
 from leeward.ports import Clock
 from leeward.store.access import PLATFORM
-from leeward.store.database import Database, to_the_end
+from leeward.store.database import Database, put, to_the_end
 from leeward.store.rows import moment, seconds
 from leeward.store.tables import logins
 from leeward.store.vault import Vault
@@ -28,11 +28,9 @@ class SqlLoginStore:
         async with self._database.write() as connection:
             key = await self._vault.data_key(connection, PLATFORM, self._clock.now().timestamp())
             sealed = self._vault.seal(key, _place(login.host), login.password.reveal())
-            change = update(logins).where(logins.c.host == login.host)
-            if (await connection.execute(change.values(username=login.username, password=sealed))).rowcount == 0:
-                made = seconds(login.created_at or self._clock.now())
-                row = insert(logins).values(host=login.host, username=login.username, password=sealed, created_at=made)
-                await connection.execute(row)
+            values = {"username": login.username, "password": sealed}
+            made = seconds(login.created_at or self._clock.now())
+            await put(connection, logins, {"host": login.host}, values, {"created_at": made})
 
     async def find(self, host: str) -> Login | None:
         """The login at this host."""

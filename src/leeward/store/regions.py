@@ -4,14 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select
 
 from leeward.errors import NotFound
 from leeward.model.region import LOCAL, EngineKind, Profile, Region
 from leeward.model.secret import Secret
 from leeward.ports import Clock
 from leeward.store.access import PLATFORM
-from leeward.store.database import Database, to_the_end
+from leeward.store.database import Database, put, to_the_end
 from leeward.store.rows import dump, moment, seconds
 from leeward.store.tables import regions
 from leeward.store.vault import Vault
@@ -43,11 +43,8 @@ class SqlRegionStore:
                 secret: Secret | None = getattr(region, field)
                 place = _place(region.name, field)
                 values[field] = None if secret is None else self._vault.seal(key, place, secret.reveal())
-            change = update(regions).where(regions.c.name == region.name).values(**values)
-            if (await connection.execute(change)).rowcount == 0:
-                made = seconds(region.created_at or self._clock.now())
-                row = insert(regions).values(name=region.name, **values, created_at=made)
-                await connection.execute(row)
+            made = seconds(region.created_at or self._clock.now())
+            await put(connection, regions, {"name": region.name}, values, {"created_at": made})
 
     async def get(self, name: str) -> Region:
         """Raises NotFound naming the regions that there are."""
