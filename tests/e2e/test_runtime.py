@@ -144,8 +144,10 @@ def test_too_much_memory_is_a_kill_that_says_how_much_it_was(platform: Platform,
 def test_a_larger_size_is_a_release_with_larger_limits(platform: Platform, probe: Path) -> None:
     done = platform.ok("scale", "probe", "--size", "micro")
 
-    shown = usage(platform, "probe")
     assert done["status"] == "live"
+    [instance] = ready(platform, "probe")
+    until(lambda: nano_cpus(instance["id"]) == 250_000_000, 10, "its boost is not over")
+    shown = usage(platform, "probe")
     assert (shown["limit_millicpu"], shown["limit_memory_bytes"]) == (250, 512 * 1024 * 1024)
     platform.ok("rollback", "probe")
     assert usage(platform, "probe")["limit_memory_bytes"] == 256 * 1024 * 1024
