@@ -19,7 +19,7 @@ def archive(program: Path, name: str) -> bytes:
     layer = _tar({program.name: program.read_bytes()}, mode=0o755)
     config = json.dumps(
         {
-            "architecture": _architecture(),
+            "architecture": architecture(),
             "os": "linux",
             # The name makes it another image than the same program under another name: a node remembers how it
             # came by an image, and does not use what was pulled under one name for another.
@@ -31,15 +31,15 @@ def archive(program: Path, name: str) -> bytes:
         {
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": _described(config, "application/vnd.oci.image.config.v1+json"),
-            "layers": [_described(layer, "application/vnd.oci.image.layer.v1.tar")],
+            "config": described(config, "application/vnd.oci.image.config.v1+json"),
+            "layers": [described(layer, "application/vnd.oci.image.layer.v1.tar")],
         }
     ).encode()
     index = {
         "schemaVersion": 2,
         "manifests": [
             {
-                **_described(manifest, "application/vnd.oci.image.manifest.v1+json"),
+                **described(manifest, "application/vnd.oci.image.manifest.v1+json"),
                 "annotations": {
                     "io.containerd.image.name": name,
                     "org.opencontainers.image.ref.name": name.rpartition(":")[2],
@@ -53,7 +53,8 @@ def archive(program: Path, name: str) -> bytes:
     return _tar(files, mode=0o644)
 
 
-def _architecture() -> str:
+def architecture() -> str:
+    """As images name it."""
     machine = run("uname", "-m").stdout.strip()
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
@@ -72,7 +73,8 @@ def _digest(blob: bytes) -> str:
     return f"sha256:{hashlib.sha256(blob).hexdigest()}"
 
 
-def _described(blob: bytes, kind: str) -> dict[str, object]:
+def described(blob: bytes, kind: str) -> dict[str, object]:
+    """A blob as a manifest names it."""
     return {"mediaType": kind, "digest": _digest(blob), "size": len(blob)}
 
 
