@@ -1,8 +1,10 @@
 """What the operator may set, parsed once."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,10 @@ class Settings(BaseModel):
         default=True, description="Ask the Python index which Python an app's requirements have wheels for."
     )
     build_npm_registry: str = Field(default="", description="npm registry for builds; empty: the tool's own default.")
+    build_networks: str = Field(
+        default="",
+        description="Private networks that builds may reach, as `10.1.0.0/16` or `10.0.0.5:3128`, by commas.",
+    )
     build_cache_mib: int = Field(default=20480, ge=512, description="Budget in MiB for the build cache.")
     check_bases: bool = Field(
         default=True, description="Look once a day for newer packages of the base images that apps stand on."
@@ -77,6 +83,20 @@ class Settings(BaseModel):
         default=15.0, ge=1, description="Seconds without a heartbeat after which work is taken over."
     )
     network_pool: str = Field(default="10.211.0.0/16", description="Addresses for projects' networks.")
+    pod: str = Field(
+        default="",
+        description="The pod that this control plane runs in, as `namespace/name`: its cluster is the region `local`.",
+    )
+    keys_secret: str = Field(
+        default="leeward-keys",
+        description="Secret with the keys that the replicas in a cluster share; made when missing.",
+    )
+    cluster_options: str = Field(
+        default="", description="Options of that cluster, by semicolons: `gateway=edge/public; quota_instances=50`."
+    )
+    plain_registries: str = Field(
+        default="", description="Registries that a control plane in a cluster asks by plain HTTP, by commas."
+    )
 
     @field_validator("image_mirrors")
     @classmethod
@@ -86,6 +106,18 @@ class Settings(BaseModel):
             if not name or not sign or not place or "://" in pair:
                 raise ValueError(f"'{pair}' is not a mirror: write 'docker.io=mirror.example.com/hub'")
         return value
+
+    @field_validator("build_networks")
+    @classmethod
+    def _networks_are_addresses(cls, value: str) -> str:
+        for item in filter(None, value.replace(" ", "").split(",")):
+            _network(item)
+        return value
+
+    @property
+    def reachable(self) -> tuple[tuple[IPv4Network | IPv6Network, int | None], ...]:
+        """The private networks that builds may reach: each with one port, or with all."""
+        return tuple(_network(item) for item in self.build_networks.replace(" ", "").split(",") if item)
 
     @property
     def mirrors(self) -> Mapping[str, str]:
@@ -122,6 +154,19 @@ class Settings(BaseModel):
         """Where an app is reached."""
         port = "" if self.https_port == 443 else f":{self.https_port}"
         return f"https://{app}.{self.domain}{port}"
+
+
+def _network(text: str) -> tuple[IPv4Network | IPv6Network, int | None]:
+    match = re.fullmatch(r"\[([^\]]+)\]:(\d{1,5})|([^:]+):(\d{1,5})|(.+)", text)
+    assert match is not None
+    address, port = match[1] or match[3] or match[5], int(match[2] or match[4] or 0)
+    try:
+        network = ip_network(address.strip("[]"), strict=False)
+    except ValueError as error:
+        raise ValueError(f"'{text}' is no network: write '10.1.0.0/16' or '10.0.0.5:3128'") from error
+    if port > 65535 or (port == 0 and not match[5]):
+        raise ValueError(f"'{text}' has no such port")
+    return network, port or None
 
 
 def load(env: Mapping[str, str] = os.environ, file: Path = CONFIG_FILE) -> Settings:

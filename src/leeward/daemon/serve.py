@@ -1,19 +1,18 @@
 """Run the control plane: every adapter, service and loop in one process."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import uvicorn
 
 from leeward.api.app import create_api
-from leeward.builders.buildkit import BuildkitBuilder
-from leeward.builders.secret_scan_builder import ScanningBuilder
 from leeward.control.apps import Apps
 from leeward.control.bases import Bases
 from leeward.control.deploys import Deploys
@@ -26,15 +25,13 @@ from leeward.control.samples import Samples
 from leeward.control.scale import Autoscaler
 from leeward.daemon.clock import SystemClock
 from leeward.daemon.lines import Lines
+from leeward.daemon.parts import parts
 from leeward.daemon.regions import ENGINES
 from leeward.edges.embedded.agent import EmbeddedEdge
-from leeward.engines.local.engine import LocalEngine
 from leeward.engines.regional import RegionalEngine
 from leeward.errors import LeewardError, Unavailable
 from leeward.model.release import SourceKind
 from leeward.ports import Source, Stores
-from leeward.registry.contents import EngineContents
-from leeward.registry.oci import OciRegistry
 from leeward.services.all import Services
 from leeward.services.seen import Seen
 from leeward.settings import MIB, Settings
@@ -52,22 +49,48 @@ log = logging.getLogger(__name__)
 def main(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. A named failure is one line on stderr, and exit code 1."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     os.umask(0o022)
     try:
-        asyncio.run(run(settings))
+        # A replica that still waits for its turn is told to stop by cancelling it.
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(run_in_pod(settings) if settings.pod else run(settings))
     except LeewardError as error:
         sys.stderr.write(f"Error: {error}\n{f'  hint: {error.hint}' if error.hint else ''}\n")
+        if settings.pod and isinstance(error, Unavailable):
+            from leeward.daemon.pod import again
+
+            again(settings, error)
         raise SystemExit(1) from error
 
 
-async def run(settings: Settings) -> None:
-    """The control plane, until it is told to stop."""
+async def run(settings: Settings, waits: Callable[[], None] = lambda: None, *more: Coroutine[Any, Any, None]) -> None:
+    """The control plane, until it is told to stop; `more` runs beside it while it leads."""
     clock = SystemClock()
-    opened = await open_stores(settings, clock)
+    try:
+        opened = await open_stores(settings, clock, waits)
+    except BaseException:
+        for work in more:
+            work.close()
+        raise
     async with opened as stores:
         plane = Plane(settings, clock, stores)
-        await plane.run(opened.lost)
+        await plane.run(opened.lost, *more)
+
+
+async def run_in_pod(settings: Settings) -> None:
+    """The control plane as one replica of several in a cluster."""
+    from leeward.daemon.pod import Replica
+
+    replica = Replica(settings)
+    await replica.open()
+    # What an earlier process of this container left would look like an API that answers.
+    settings.api_socket.unlink(missing_ok=True)
+    try:
+        await run(settings, replica.waits, replica.lead())
+    finally:
+        await replica.close()
 
 
 class Plane:
@@ -76,12 +99,14 @@ class Plane:
     def __init__(self, settings: Settings, clock: SystemClock, stores: Stores) -> None:
         self.settings = settings
         self.stores = stores
-        local = LocalEngine(settings, stores.logs, clock)
+        made = parts(settings, clock, stores)
         self.engine = RegionalEngine(
-            local, stores.regions.list, lambda region: ENGINES[region.engine](settings, stores.logs, clock, region)
+            made.engine,
+            stores.regions.list,
+            lambda region: ENGINES[region.engine](settings, stores.logs, clock, region),
         )
         self.edge = EmbeddedEdge(settings, clock)
-        self.registry = OciRegistry(settings, login=stores.logins.find)
+        self.registry = made.registry
         self.lines = Lines(stores.logs)
         seen = Seen()
         gits = GitHttp(settings)
@@ -96,13 +121,11 @@ class Plane:
             SourceKind.PUSH: PushedSource(settings),
         }
         self.trees = settings.home / "sources" / "trees"
-        buildkit = BuildkitBuilder(settings, stores.logins.find)
-        builder = ScanningBuilder(buildkit, EngineContents(settings), settings.home / "scans")
-        self.bases = Bases(stores, self.registry, buildkit.bases, clock, checks=settings.check_bases)
+        self.bases = Bases(stores, self.registry, made.bases, clock, checks=made.checks_bases)
         phases = Phases(
             stores,
             sources,
-            builder,
+            made.builder,
             self.registry,
             rollout,
             self.trees,
@@ -154,10 +177,10 @@ class Plane:
         if kind == "bases":
             self.loops["bases"].poke()
 
-    async def run(self, lost: asyncio.Event) -> None:
+    async def run(self, lost: asyncio.Event, *more: Coroutine[Any, Any, None]) -> None:
         """Serve the API and run the loops until told to stop, or until another control plane may lead (`lost`).
 
-        What deploys do is left to the next control plane.
+        What deploys do is left to the next control plane; `more` runs beside it.
         """
         started = time.monotonic()
         await self.services.access.first_run(self.settings)
@@ -170,6 +193,7 @@ class Plane:
             self._watch(),
             self.lines.run(),
             _end_when(lost),
+            *more,
             *(self._loop(name) for name in self.loops),
         ]
         await self.deploys.start()

@@ -197,6 +197,9 @@ class RegionalEngine:
 
     async def examine(self, region: Region) -> Sequence[Examined]:
         """What is right and wrong with a region, whether or not it was added. Raises Invalid for unreadable ones."""
+        local = self._engines[LOCAL]
+        if region.name == LOCAL and isinstance(local, Examines):
+            return await local.examine()
         if region.name == LOCAL:
             return (Examined("engine", True, "instances are containers of this machine; see `lee doctor`"),)
         engine = self._engines[region.name] if self._known.get(region.name) == region else self._make(region)

@@ -75,8 +75,12 @@ class Access:
             _write_private(files.password_file, password)
             hashed = await asyncio.to_thread(self._hasher.hash, password)
             await self._store.put_user(User(ADMIN, hashed, Scope.ADMIN, self._context.clock.now()))
-        if not await self._works(_read(files.token_file)):
-            made = await self._make(ADMIN, "first admin on this machine", Scope.ADMIN, None)
+        text = _read(files.token_file)
+        if not await self._works(text):
+            # Replicas in a cluster share a token that was made before there was a database to put it into.
+            known = digest(text) in {token.digest for token in await self._store.tokens()}
+            given = text if text.startswith(TOKEN_PREFIX) and not known else ""
+            made = await self._make(ADMIN, "first admin on this machine", Scope.ADMIN, None, given)
             _write_private(files.token_file, made.text)
         return files
 
@@ -174,9 +178,9 @@ class Access:
         )
         return made
 
-    async def _make(self, user: str, name: str, scope: Scope, expires_in_s: float | None) -> NewToken:
+    async def _make(self, user: str, name: str, scope: Scope, expires_in_s: float | None, given: str = "") -> NewToken:
         now = self._context.clock.now()
-        text = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        text = given or TOKEN_PREFIX + secrets.token_urlsafe(32)
         expires = now + timedelta(seconds=expires_in_s) if expires_in_s is not None else None
         token = Token(secrets.token_hex(6), name, text[:12], digest(text), scope, user, now, expires)
         await self._store.add_token(token)

@@ -12,6 +12,7 @@ from leeward.model.region import LOCAL, EngineKind, Examined, Region
 from leeward.plan.workload import workloads
 from leeward.ports import every_app
 from leeward.services.context import Context, require
+from leeward.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Regions:
     async def list(self) -> Sequence[RegionView]:
         """This machine first, then the others by name."""
         homes = await self._homes()
-        this = Region(LOCAL, EngineKind.LOCAL)
+        this = _here(self._context.settings)
         return tuple(_view(region, homes.get(region.name, [])) for region in (this, *await self._stores.regions.list()))
 
     async def add(self, caller: Caller, region: Region) -> RegionView:
@@ -74,7 +75,7 @@ class Regions:
 
     async def examine(self, name: str) -> Sequence[Examined]:
         """What is right and wrong with a region. Raises NotFound."""
-        region = Region(LOCAL, EngineKind.LOCAL) if name == LOCAL else await self._stores.regions.get(name)
+        region = _here(self._context.settings) if name == LOCAL else await self._stores.regions.get(name)
         return await self._context.places.examine(region)
 
     async def render(self, app: str) -> Sequence[Mapping[str, Any]]:
@@ -95,6 +96,11 @@ class Regions:
             for region in named:
                 homes.setdefault(region, []).append(app.name)
         return homes
+
+
+def _here(settings: Settings) -> Region:
+    """The region that every platform has: this machine, or the cluster that the control plane runs in."""
+    return Region(LOCAL, EngineKind.KUBERNETES if settings.pod else EngineKind.LOCAL)
 
 
 def _check(region: Region) -> None:

@@ -9,6 +9,7 @@ next one.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import asyncpg
@@ -24,6 +25,7 @@ WRITES = 0x6C656577_00000002
 # A peer that vanished without a word is given up after 5 + 2 * 2 seconds, on both ends.
 KEEPALIVE = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "2"}
 _CONNECT_S = 10.0
+_ROUND_S = 5
 
 
 class Leadership:
@@ -35,8 +37,11 @@ class Leadership:
         connection.add_termination_listener(lambda _: self.lost.set())
 
     @classmethod
-    async def take(cls, address: Address) -> "Leadership":
-        """Wait until no other control plane leads, then lead. Raises Unavailable when the server does not answer."""
+    async def take(cls, address: Address, waits: Callable[[], None] = lambda: None) -> "Leadership":
+        """Wait until no other control plane leads, then lead; `waits` is called when it has to wait.
+
+        Raises Unavailable when the server does not answer, also when it stops to while we wait.
+        """
         try:
             connection = await asyncpg.connect(
                 address.dsn, timeout=_CONNECT_S, server_settings={**KEEPALIVE, "application_name": "leeward leader"}
@@ -46,9 +51,11 @@ class Leadership:
         try:
             if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LEADS):
                 log.info("another control plane leads: waiting")
-                await connection.execute(f"SELECT pg_advisory_lock({LEADS})", timeout=None)
+                waits()
+                await _turn(connection)
                 log.info("this control plane leads now")
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            connection.terminate()
             raise unreachable(address, error) from error
         except asyncio.CancelledError:
             connection.terminate()
@@ -59,6 +66,18 @@ class Leadership:
         """Let go; repeatable."""
         with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             await self._connection.close(timeout=2)
+
+
+async def _turn(connection: "asyncpg.Connection[Any]") -> None:
+    """Wait for the lock. Asked again every few seconds: a server that vanished without a word would not be noticed."""
+    await connection.execute(f"SET lock_timeout = '{_ROUND_S}s'")
+    while True:
+        try:
+            await connection.execute(f"SELECT pg_advisory_lock({LEADS})", timeout=_ROUND_S + _CONNECT_S)
+            break
+        except asyncpg.LockNotAvailableError:
+            continue
+    await connection.execute("SET lock_timeout = 0")
 
 
 def unreachable(address: Address, error: BaseException) -> Unavailable:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from leeward.store.logs import FileLogStore
 from leeward.store.notices import LocalNotices
 from leeward.store.regions import SqlRegionStore
 from leeward.store.releases import SqlReleaseStore
+from leeward.store.runs import SqlRunStore
 from leeward.store.samples import ChunkSampleStore
 from leeward.store.vault import Vault
 
@@ -45,11 +47,11 @@ class OpenStores:
         await self.close()
 
 
-async def open_stores(settings: Settings, clock: Clock) -> OpenStores:
+async def open_stores(settings: Settings, clock: Clock, waits: Callable[[], None] = lambda: None) -> OpenStores:
     """Take the home, migrate its database and open everything in it.
 
-    With a database server it waits until no other control plane leads there. Raises Conflict when another control
-    plane owns the home, or the master key is not that of the database.
+    With a database server it waits until no other control plane leads there, and says so by `waits`. Raises Conflict
+    when another control plane owns the home, or the master key is not that of the database.
     """
     async with AsyncExitStack() as opening:
         opening.callback(HomeLock(settings.home).release)
@@ -59,7 +61,7 @@ async def open_stores(settings: Settings, clock: Clock) -> OpenStores:
             # The driver is not loaded where nobody needs it.
             from leeward.store.leader import Leadership
 
-            leadership = await Leadership.take(server)
+            leadership = await Leadership.take(server, waits)
             opening.push_async_callback(leadership.release)
             lost = leadership.lost
         try:
@@ -93,6 +95,7 @@ async def _stores(settings: Settings, clock: Clock, opening: AsyncExitStack, ser
         regions=SqlRegionStore(database, vault, clock),
         logins=SqlLoginStore(database, vault, clock),
         images=SqlImageStore(database),
+        runs=SqlRunStore(database, notices),
         logs=logs,
         samples=samples,
         notices=notices,

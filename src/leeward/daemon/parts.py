@@ -1,0 +1,55 @@
+"""Choose what a control plane works with: a container engine on its machine, or the cluster that it runs in."""
+
+from dataclasses import dataclass
+
+from leeward.builders.buildkit import BuildkitBuilder
+from leeward.builders.images_only import ImagesOnly
+from leeward.builders.secret_scan_builder import ScanningBuilder
+from leeward.daemon.regions import ENGINES
+from leeward.engines.local.engine import LocalEngine
+from leeward.errors import Invalid, Problem
+from leeward.model.region import LOCAL, EngineKind, Region
+from leeward.ports import BaseImages, Builder, Clock, Engine, Registry, Stores
+from leeward.registry.contents import EngineContents
+from leeward.registry.direct import DirectRegistry
+from leeward.registry.oci import OciRegistry
+from leeward.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs, builds and keeps images in the region `local`."""
+
+    engine: Engine
+    builder: Builder
+    registry: Registry
+    bases: BaseImages
+    checks_bases: bool
+
+
+def parts(settings: Settings, clock: Clock, stores: Stores) -> Parts:
+    """The parts for where this control plane is. Raises Invalid for wrong options of its cluster."""
+    buildkit = BuildkitBuilder(settings, stores.logins.find)
+    if settings.pod:
+        engine = ENGINES[EngineKind.KUBERNETES](settings, stores.logs, clock, own_region(settings))
+        registry = DirectRegistry(settings, login=stores.logins.find)
+        return Parts(engine, ImagesOnly(), registry, buildkit.bases, checks_bases=False)
+    return Parts(
+        LocalEngine(settings, stores.logs, clock),
+        ScanningBuilder(buildkit, EngineContents(settings), settings.home / "scans"),
+        OciRegistry(settings, login=stores.logins.find),
+        buildkit.bases,
+        settings.check_bases,
+    )
+
+
+def own_region(settings: Settings) -> Region:
+    """The region `local` of a control plane in a cluster: without credentials, by the pod's own account."""
+    options: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in settings.cluster_options.split(";"))):
+        name, equals, value = part.partition("=")
+        if not equals:
+            problem = Problem("LEEWARD_CLUSTER_OPTIONS", f"must be like 'name=value; name=value', not '{part}'")
+            raise Invalid([problem])
+        options[name.strip()] = value.strip()
+    return Region(LOCAL, EngineKind.KUBERNETES, options=options)
