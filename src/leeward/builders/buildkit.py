@@ -15,6 +15,7 @@ from leeward.builders.bases import Bases, tags
 from leeward.builders.buildpacks import BuildpacksBuilder
 from leeward.builders.command import ENGINE_GONE
 from leeward.builders.failures import explain
+from leeward.builders.fence import Fence
 from leeward.builders.limits import Cgroup
 from leeward.builders.masking import Masker
 from leeward.builders.pool import Pool
@@ -47,6 +48,7 @@ class BuildkitBuilder:
         self._login = login
         self._docker = (str(settings.docker_command), "--host", f"unix://{settings.docker_socket}")
         self._pool = Pool(settings)
+        self._fence = Fence(settings, self._docker)
         self._cgroup = Cgroup(settings)
         self._data_root: Path | None = None
         self._working: set[Path] = set()
@@ -73,9 +75,9 @@ class BuildkitBuilder:
         """Build within the bounds; cancelling the task ends the build and all its processes. Raises BuildFailed."""
         async with self._pool.place(say):
             if job.plan.strategy == Strategy.BUILDPACKS:
-                return await self._buildpacks.build(job, say)
+                return await self._fence.during(lambda: self._buildpacks.build(job, say))
             with self._work(job) as work:
-                return await self._build(job, work, say)
+                return await self._fence.during(lambda: self._build(job, work, say))
 
     async def _build(self, job: BuildJob, work: Path, say: Say) -> Built:
         flavours = [flavour for image in job.plan.bases if (flavour := flavour_of(image))]
@@ -116,7 +118,8 @@ class BuildkitBuilder:
         progress, masker = Progress(), Masker(_secret_values(job))
         sink = Sink(progress, say)
         argv = (*self._docker, "build", *self._arguments(job, work, marker), str(folder))
-        env = {"PATH": os.defpath, "HOME": str(work), "DOCKER_BUILDKIT": "1", "LC_ALL": "C.UTF-8"}
+        proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
+        env = {"PATH": os.defpath, "HOME": str(work), "DOCKER_BUILDKIT": "1", "LC_ALL": "C.UTF-8", **proxies}
         client = asyncio.create_task(run(argv, sink.line, env=env, masker=masker))
         watching = asyncio.create_task(watch.run())
         try:
@@ -161,7 +164,8 @@ class BuildkitBuilder:
             yield f"--target={job.plan.target}"
         yield from (f"--build-arg={key}={value}" for key, value in sorted(job.plan.args.items()))
         # The proxy variables reach every step and are no part of a step's cache key: the marker names our steps.
-        yield from (f"--build-arg={name}={os.environ[name]}" for name in _PROXIES if name in os.environ)
+        # Without their values, which the client takes from its environment: a proxy's password is in no process list.
+        yield from (f"--build-arg={name}" for name in _PROXIES if name in os.environ)
         yield f"--build-arg=NO_PROXY={','.join(filter(None, (os.environ.get('NO_PROXY', ''), marker)))}"
         yield from (f"--secret=id={path.name},src={path}" for path in sorted((work / "secrets").iterdir()))
 

@@ -179,6 +179,11 @@ CAUSES: Sequence[Cause] = (
         _NET,
     ),
     cause(
+        r"No route to host|EHOSTUNREACH",
+        "the build may not reach a private network or this machine",
+        "let it use a public address, or have the operator allow this one in LEEWARD_BUILD_NETWORKS",
+    ),
+    cause(
         r"Connection refused|ECONNREFUSED|Network is unreachable|ETIMEDOUT|Connection timed out",
         "a server could not be reached within the build",
         _NET,

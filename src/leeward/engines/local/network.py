@@ -7,6 +7,7 @@ from typing import Any
 
 from leeward.engines.local.container import HOME
 from leeward.errors import Unavailable
+from leeward.plan.packetfilter import leads, rules_of
 
 PROJECT = "leeward.project"
 CHAIN = "LEEWARD-INPUT"
@@ -84,17 +85,14 @@ def metadata_closed(saved: str) -> bool:
 
 
 def firewall_holds(saved: str) -> bool:
-    """Whether the output of `iptables -S` has the jump as the first rule of INPUT, and the chain exactly."""
-    lines = [line.strip() for line in saved.splitlines()]
-    chain = [line for line in lines if line.startswith(f"-A {CHAIN} ")]
-    inputs = [line for line in lines if line.startswith("-A INPUT ")]
+    """Whether the output of `iptables -S` has the jump before all strangers' rules, and the chain exactly."""
+    chain = rules_of(saved, CHAIN)
     return (
-        bool(inputs)
-        and inputs[0] == "-A " + " ".join(JUMP)
+        leads(saved, JUMP[0], " ".join(JUMP[1:]))
         and len(chain) == len(RULES)
         and "-j ACCEPT" in chain[0]
         and "ESTABLISHED" in chain[0]
-        and chain[1] == "-A " + " ".join(RULES[1])
+        and chain[1] == " ".join(RULES[1][1:])
     )
 
 
