@@ -86,7 +86,7 @@ async def logs(stores: Stores, home: Path, lines: int = LINES) -> None:
 async def pages(stores: Stores, home: Path) -> None:
     """Pages and single apps among many."""
     database = await Database.open(home / "leeward.db")
-    rows = [app_row(App(f"app-{number:05}")) | {"webhook_secret": None} for number in range(APPS)]
+    rows = [app_row(App(f"app-{number:05}"), None) | {"webhook_secret": None} for number in range(APPS)]
     async with database.write() as connection:
         await connection.execute(insert(apps), rows)
     await database.close()

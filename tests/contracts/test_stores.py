@@ -45,6 +45,7 @@ from leeward.store import open_stores
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 SOURCE = SourceRef(SourceKind.GIT, url="https://example.com/shop.git", ref="main", path="backend")
+GUARDED = replace(SOURCE, url="https://ada:to@ken'of-hers@git.example.com/team/shop.git")
 LEASE = 15.0
 
 
@@ -121,6 +122,13 @@ class AppStoreContract:
 
         assert await stores.apps.get("shop") == app
         assert await stores.apps.find("shop") == app
+
+    async def test_an_address_with_a_login_comes_back_whole(self, stores: Stores) -> None:
+        await stores.apps.create(App("shop", source=GUARDED, created_at=NOW))
+        await stores.apps.update("shop", lambda app: replace(app, generation=2))
+
+        assert (await stores.apps.get("shop")).source == GUARDED
+        assert [app.source for app in (await stores.apps.list()).items] == [GUARDED]
 
     async def test_a_name_is_taken_once(self, stores: Stores) -> None:
         await stores.apps.create(App("shop"))
@@ -278,6 +286,14 @@ class DeployStoreContract:
         await stores.deploys.save(wanted, "me")
 
         assert await stores.deploys.get("d1") == wanted
+
+    async def test_a_deploy_comes_back_with_the_login_in_its_address(self, stores: Stores) -> None:
+        await stores.deploys.create(replace(deploy("d1"), source=GUARDED))
+
+        found = await self.claimed(stores)
+
+        assert found.source == GUARDED
+        assert (await stores.deploys.get("d1")).source == GUARDED
 
     async def test_claims_go_by_age_and_one_for_each_app(self, stores: Stores) -> None:
         for item in (deploy("a"), deploy("b", kind=DeployKind.ENV), deploy("c", app="blog")):

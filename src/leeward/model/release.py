@@ -52,7 +52,8 @@ class SourceRef:
     """
 
     kind: SourceKind
-    url: str = ""
+    # It may have a password in it.
+    url: str = field(default="", repr=False)
     ref: str = ""
     commit: str = ""
     upload: str = ""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from leeward.errors import Invalid, Problem
+from leeward.model.address import redacted
 from leeward.model.release import SourceKind, SourceRef
 
 # https://…, ssh://…, git://…, file://…, /a/path, or git@host:path as scp writes it.
@@ -27,7 +28,7 @@ def _place(source: SourceRef) -> Problem | None:
     match source.kind:
         case SourceKind.GIT if len(source.url) > 2048 or not GIT_URL.fullmatch(source.url):
             return Problem(
-                "git/url", f"'{source.url[:200]}' is not a Git URL", "write it like 'https://host/me/app.git'"
+                "git/url", f"'{redacted(source.url)[:200]}' is not a Git URL", "write it like 'https://host/me/app.git'"
             )
         case SourceKind.UPLOAD if not UPLOAD.fullmatch(source.upload):
             return Problem(

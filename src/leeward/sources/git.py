@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from leeward.errors import FetchFailed
+from leeward.model.address import redacted
 from leeward.model.release import SourceRef
 from leeward.ports import Fetched, Say
 from leeward.settings import MIB, Settings
@@ -66,7 +67,7 @@ class GitSource:
         commit = wanted if SHA.fullmatch(wanted) else await self._resolve(url, wanted, secrets)
         if commit and await self._has(mirror, commit):
             return commit
-        say(f"fetching '{giturl.redacted(url.address)}' {wanted or 'HEAD'}")
+        say(f"fetching '{redacted(url.address)}' {wanted or 'HEAD'}")
         if commit:
             said = await self._fetch(mirror, url, secrets, "--depth=1", url.address, f"+{commit}:refs/leeward/{commit}")
             if said.code == 0 and await self._has(mirror, commit):
@@ -93,7 +94,7 @@ class GitSource:
         listed = {name: sha for sha, _, name in (line.partition("\t") for line in said.text.splitlines())}
         if not any(name.startswith("refs/heads/") for name in listed):
             raise FetchFailed(
-                f"'{giturl.redacted(url.address)}' has no commits yet", hint="commit and push something first"
+                f"'{redacted(url.address)}' has no commits yet", hint="commit and push something first"
             )
         for name in names or ("HEAD",):
             if name in listed:
@@ -164,4 +165,4 @@ class GitSource:
         kind = "commit" if SHORT_SHA.fullmatch(wanted) else "branch or tag"
         names = ", ".join(f"'{name}'" for name in sorted(branches or [])[:8])
         known = f"it has {names}" if names else "push it first"
-        return FetchFailed(f"'{giturl.redacted(url.address)}' has no {kind} '{wanted or 'HEAD'}'", hint=known)
+        return FetchFailed(f"'{redacted(url.address)}' has no {kind} '{wanted or 'HEAD'}'", hint=known)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
 from leeward.errors import FetchFailed
+from leeward.model.address import redacted
 
 # git's own short form of ssh: user@host:path.
 _SCP = re.compile(r"(?:(?P<user>[A-Za-z0-9._-]+)@)?(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(?P<path>[^/].*)")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
 _PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
-_CREDENTIALS = re.compile(r"(\w+://)[^/@\s']+@")
 SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 SHORT_SHA = re.compile(r"[0-9a-f]{7,40}")
 # What `git check-ref-format` allows, and nothing that begins like an option.
@@ -102,11 +102,6 @@ def ref(text: str) -> str:
     if text and not _REF.fullmatch(text):
         raise FetchFailed(f"'{text}' is not a branch, tag or commit", hint="give the name of a branch, as 'main'")
     return text.removeprefix("refs/heads/") if text.startswith("refs/heads/") else text
-
-
-def redacted(text: str) -> str:
-    """A text without the passwords in its URLs."""
-    return _CREDENTIALS.sub(r"\1***@", text)
 
 
 def public(address: str) -> bool:

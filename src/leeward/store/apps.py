@@ -12,6 +12,7 @@ from leeward.errors import Conflict, NotFound
 from leeward.model.secret import Env, Secret, Variable
 from leeward.model.wish import App
 from leeward.ports import Clock, Notices, Page
+from leeward.store.addresses import opened, sealed
 from leeward.store.database import Database, to_the_end
 from leeward.store.rows import app_of, app_row
 from leeward.store.tables import apps, variables
@@ -36,8 +37,9 @@ class SqlAppStore:
         """Add an app. Raises Conflict when the name is taken."""
         try:
             async with self._database.write() as connection:
-                sealed = await self._sealed_webhook(connection, app)
-                await connection.execute(insert(apps).values(**app_row(app), webhook_secret=sealed))
+                values = await self._row(connection, app)
+                values["webhook_secret"] = await self._sealed_webhook(connection, app)
+                await connection.execute(insert(apps).values(**values))
         except IntegrityError as error:
             raise Conflict(
                 f"app '{app.name}' already exists",
@@ -75,7 +77,7 @@ class SqlAppStore:
             after = change(before)
             if after == before:
                 return before
-            values = app_row(after)
+            values = await self._row(connection, after)
             if after.webhook_secret != before.webhook_secret:
                 values["webhook_secret"] = await self._sealed_webhook(connection, after)
             await connection.execute(update(apps).where(apps.c.name == name).values(**values))
@@ -131,9 +133,13 @@ class SqlAppStore:
         return app
 
     def _app(self, row: Any) -> App:
-        sealed = row.webhook_secret
-        secret = None if sealed is None else Secret(self._vault.open(("webhook", row.name, "secret"), sealed))
-        return app_of(row, secret)
+        hidden = row.webhook_secret
+        secret = None if hidden is None else Secret(self._vault.open(("webhook", row.name, "secret"), hidden))
+        return app_of(row, opened(self._vault, ("app", row.name), row.source), secret)
+
+    async def _row(self, connection: AsyncConnection, app: App) -> dict[str, Any]:
+        owner, now = ("app", app.name), self._clock.now().timestamp()
+        return app_row(app, await sealed(connection, self._vault, app.project, now, owner, app.source))
 
     async def _sealed_webhook(self, connection: AsyncConnection, app: App) -> str | None:
         if app.webhook_secret is None:

@@ -22,10 +22,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from leeward.errors import Conflict, NotFound
 from leeward.model.release import PHASES, Deploy, DeployStatus, Receipt, Step
 from leeward.ports import Clock, Notices, Page
+from leeward.store.addresses import opened, sealed
 from leeward.store.apps import MOST, no_such_app
 from leeward.store.database import Database, to_the_end
 from leeward.store.rows import clean, deploy_of, deploy_row, progress_row, receipt_text, seconds, step_of
 from leeward.store.tables import apps, deploys, steps
+from leeward.store.vault import Vault
 
 QUEUED, RUNNING = DeployStatus.QUEUED.value, DeployStatus.RUNNING.value
 
@@ -33,8 +35,9 @@ QUEUED, RUNNING = DeployStatus.QUEUED.value, DeployStatus.RUNNING.value
 class SqlDeployStore:
     """The queue. Publishes `deploy/<id>` when a deploy changed."""
 
-    def __init__(self, database: Database, notices: Notices, clock: Clock) -> None:
+    def __init__(self, database: Database, vault: Vault, notices: Notices, clock: Clock) -> None:
         self._database = database
+        self._vault = vault
         self._notices = notices
         self._clock = clock
 
@@ -52,10 +55,13 @@ class SqlDeployStore:
         )
         try:
             async with self._database.write() as connection:
-                if (await connection.execute(select(apps.c.name).where(apps.c.name == deploy.app))).first() is None:
+                owned = select(apps.c.project).where(apps.c.name == deploy.app)
+                if (project := (await connection.execute(owned)).scalar()) is None:
                     raise await no_such_app(connection, deploy.app)
                 superseded = list((await connection.execute(supersede)).scalars())
-                await connection.execute(insert(deploys).values(**deploy_row(queued)))
+                owner, at = ("deploy", deploy.id), now.timestamp()
+                source = await sealed(connection, self._vault, project, at, owner, deploy.source)
+                await connection.execute(insert(deploys).values(**deploy_row(queued, source)))
         except IntegrityError as error:
             raise Conflict(f"a deploy '{deploy.id}' already exists", hint="give each deploy a new id") from error
         self._publish(*superseded, deploy.id)
@@ -64,7 +70,7 @@ class SqlDeployStore:
     async def get(self, id: str) -> Deploy:
         """With its steps. Raises NotFound."""
         async with self._database.read() as connection:
-            return await _get(connection, id)
+            return await self._get(connection, id)
 
     async def list(self, app: str = "", before: str = "", limit: int = 50) -> Page[Deploy]:
         """Newest first (of all apps when `app` is '')."""
@@ -76,7 +82,7 @@ class SqlDeployStore:
             place = select(deploys.c.seq).where(deploys.c.id == before).scalar_subquery()
             query = query.where(deploys.c.seq < place)
         async with self._database.read() as connection:
-            found = await _all(connection, query)
+            found = await self._all(connection, query)
         return Page(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else "")
 
     @to_the_end
@@ -88,7 +94,7 @@ class SqlDeployStore:
                 row = (await connection.execute(claim_statement(owner, now.timestamp(), lease_s))).first()
                 if row is None:
                     return None
-                claimed = (await _with_steps(connection, [row]))[0]
+                claimed = (await self._with_steps(connection, [row]))[0]
         except IntegrityError:
             # PostgreSQL only: another owner took a deploy of the same app at the same moment.
             return None
@@ -116,7 +122,7 @@ class SqlDeployStore:
         fence = (deploys.c.id == deploy.id, deploys.c.owner == owner, or_(deploys.c.status == RUNNING, unchanged))
         if await self._write(update(deploys).where(*fence).values(**values)) == 0:
             async with self._database.read() as connection:
-                found = await _all(connection, select(deploys).where(deploys.c.id == deploy.id))
+                found = await self._all(connection, select(deploys).where(deploys.c.id == deploy.id))
             state = found[0].status.value if found else "gone with its app"
             raise Conflict(
                 f"deploy '{deploy.id}' is {state}, and not in the hands of '{owner}'",
@@ -147,7 +153,7 @@ class SqlDeployStore:
         """Ask for the end: a queued deploy is CANCELLED at once, a running one gets `cancel`. Raises NotFound,
         Conflict when it is final."""
         async with self._database.write() as connection:
-            stored = await _get(connection, id)
+            stored = await self._get(connection, id)
             if stored.status.final:
                 raise Conflict(
                     f"deploy '{id}' is {stored.status.value} already",
@@ -173,12 +179,36 @@ class SqlDeployStore:
         """All that are queued or running, oldest first."""
         query = select(deploys).where(deploys.c.status.in_((QUEUED, RUNNING))).order_by(deploys.c.seq)
         async with self._database.read() as connection:
-            return await _all(connection, query)
+            return await self._all(connection, query)
 
     @to_the_end
     async def _write(self, statement: Update) -> int:
         async with self._database.write() as connection:
             return (await connection.execute(statement)).rowcount
+
+    async def _get(self, connection: AsyncConnection, id: str) -> Deploy:
+        found = await self._all(connection, select(deploys).where(deploys.c.id == id))
+        if not found:
+            raise _not_found(id)
+        return found[0]
+
+    async def _all(self, connection: AsyncConnection, query: Select[Any]) -> Sequence[Deploy]:
+        return await self._with_steps(connection, (await connection.execute(query)).all())
+
+    async def _with_steps(self, connection: AsyncConnection, rows: Sequence[Any]) -> Sequence[Deploy]:
+        timelines: dict[str, list[Step]] = defaultdict(list)
+        if rows:
+            query = select(steps).where(steps.c.deploy.in_([row.id for row in rows]))
+            for row in await connection.execute(query):
+                timelines[row.deploy].append(step_of(row))
+        return [
+            deploy_of(
+                row,
+                opened(self._vault, ("deploy", row.id), row.source),
+                tuple(sorted(timelines[row.id], key=lambda step: PHASES.index(step.phase))),
+            )
+            for row in rows
+        ]
 
     def _publish(self, *ids: str) -> None:
         for id in ids:
@@ -205,26 +235,6 @@ def claim_statement(owner: str, now: float, lease_s: float) -> Any:
         .values(status=RUNNING, owner=owner, lease_until=now + lease_s)
         .returning(deploys)
     )
-
-
-async def _get(connection: AsyncConnection, id: str) -> Deploy:
-    found = await _all(connection, select(deploys).where(deploys.c.id == id))
-    if not found:
-        raise _not_found(id)
-    return found[0]
-
-
-async def _all(connection: AsyncConnection, query: Select[Any]) -> list[Deploy]:
-    return await _with_steps(connection, (await connection.execute(query)).all())
-
-
-async def _with_steps(connection: AsyncConnection, rows: Sequence[Any]) -> list[Deploy]:
-    timelines: dict[str, list[Step]] = defaultdict(list)
-    if rows:
-        query = select(steps).where(steps.c.deploy.in_([row.id for row in rows]))
-        for row in await connection.execute(query):
-            timelines[row.deploy].append(step_of(row))
-    return [deploy_of(row, tuple(sorted(timelines[row.id], key=lambda step: PHASES.index(step.phase)))) for row in rows]
 
 
 def _not_found(id: str) -> NotFound:

@@ -12,6 +12,7 @@ from leeward.ports import Clock, Stores
 from leeward.settings import MIB, Settings
 from leeward.store.access import SqlAccessStore
 from leeward.store.address import Address, address
+from leeward.store.addresses import seal_all
 from leeward.store.apps import SqlAppStore
 from leeward.store.database import Database
 from leeward.store.deploys import SqlDeployStore
@@ -81,6 +82,7 @@ async def _stores(settings: Settings, clock: Clock, opening: AsyncExitStack, ser
     vault = Vault(home / "keys" / "master.key")
     async with database.read() as connection:
         await vault.load(connection)
+    await seal_all(database, vault, clock.now().timestamp())
     logs = await asyncio.to_thread(FileLogStore, home / "logs", settings.logs_mib * MIB)
     opening.push_async_callback(logs.close)
     samples = await asyncio.to_thread(ChunkSampleStore, _private(home / "samples.db"))
@@ -89,7 +91,7 @@ async def _stores(settings: Settings, clock: Clock, opening: AsyncExitStack, ser
     return Stores(
         apps=SqlAppStore(database, vault, notices, clock),
         releases=SqlReleaseStore(database, vault, notices, clock),
-        deploys=SqlDeployStore(database, notices, clock),
+        deploys=SqlDeployStore(database, vault, notices, clock),
         events=SqlEventStore(database, notices, clock),
         access=SqlAccessStore(database, vault),
         regions=SqlRegionStore(database, vault, clock),

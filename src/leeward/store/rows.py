@@ -3,12 +3,11 @@
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from leeward.model.app import AppSpec, Instances
-from leeward.model.release import Deploy, DeployKind, DeployStatus, Phase, Receipt, SourceKind, SourceRef, Step
+from leeward.model.release import Deploy, DeployKind, DeployStatus, Phase, Receipt, SourceRef, Step
 from leeward.model.secret import Env, Secret, Variable
 from leeward.model.sizes import Size
 from leeward.model.wish import App, Override
@@ -40,19 +39,6 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
-def source_text(source: SourceRef | None) -> str | None:
-    """A source as JSON text."""
-    return None if source is None else dump(asdict(source))
-
-
-def source_of(text: str | None) -> SourceRef | None:
-    """A source from JSON text."""
-    if text is None:
-        return None
-    value = json.loads(text)
-    return SourceRef(**{**value, "kind": SourceKind(value["kind"])})
-
-
 def env_text(env: Env) -> str:
     """An environment as JSON text: to be sealed before it is stored."""
     return dump([[variable.key, variable.value.reveal(), variable.secret] for variable in env])
@@ -63,15 +49,15 @@ def env_of(text: str) -> Env:
     return tuple(Variable(key, Secret(value), secret) for key, value, secret in json.loads(text))
 
 
-def app_row(app: App) -> dict[str, Any]:
-    """The columns of an app, but for the sealed webhook secret."""
+def app_row(app: App, source: str | None) -> dict[str, Any]:
+    """The columns of an app, but for the sealed webhook secret; `source` is its text."""
     return {
         "name": app.name,
         "project": app.project,
         "spec": app.spec.model_dump_json(),
         "overrides": dump({process: _override_value(override) for process, override in app.overrides.items()}),
         "domains": dump(list(app.domains)),
-        "source": source_text(app.source),
+        "source": source,
         "live": app.live,
         "generation": app.generation,
         "cache_generation": app.cache_generation,
@@ -82,7 +68,7 @@ def app_row(app: App) -> dict[str, Any]:
     }
 
 
-def app_of(row: Any, webhook_secret: Secret | None) -> App:
+def app_of(row: Any, source: SourceRef | None, webhook_secret: Secret | None) -> App:
     """An app from its row."""
     return App(
         name=row.name,
@@ -90,7 +76,7 @@ def app_of(row: Any, webhook_secret: Secret | None) -> App:
         spec=spec(row.spec),
         overrides={process: _override_of(value) for process, value in json.loads(row.overrides).items()},
         domains=tuple(json.loads(row.domains)),
-        source=source_of(row.source),
+        source=source,
         live=row.live,
         generation=row.generation,
         cache_generation=row.cache_generation,
@@ -131,23 +117,22 @@ def progress_row(deploy: Deploy) -> dict[str, Any]:
     }
 
 
-def deploy_row(deploy: Deploy) -> dict[str, Any]:
-    """The columns of a new deploy."""
+def deploy_row(deploy: Deploy, source: str | None) -> dict[str, Any]:
+    """The columns of a new deploy; `source` is the text of its source."""
     return {
         **progress_row(deploy),
         "id": deploy.id,
         "app": deploy.app,
         "kind": deploy.kind.value,
-        "source": source_text(deploy.source),
+        "source": source,
         "actor": deploy.actor,
         "cancel": deploy.cancel,
         "created_at": seconds(deploy.created_at),
     }
 
 
-def deploy_of(row: Any, steps: tuple[Step, ...]) -> Deploy:
-    """A deploy from its row and timeline."""
-    source = source_of(row.source)
+def deploy_of(row: Any, source: SourceRef | None, steps: tuple[Step, ...]) -> Deploy:
+    """A deploy from its row, source and timeline."""
     assert source is not None  # the column is NOT NULL
     return Deploy(
         id=row.id,
