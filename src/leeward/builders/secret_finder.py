@@ -8,8 +8,8 @@ from ahocorasick_rs import BytesAhoCorasick, Implementation
 from leeward.builders.secret_forms import cores, forms, is_strong, lines
 
 # The automaton looks for the middle of each needle only, and the rest is compared where that is found: a tenth of the
-# states, so that it is made sooner and stays in the processor's cache.
-_MIDDLE = 16
+# states, so that it is made sooner and stays in the processor's cache. Eight bytes are rarely there by chance.
+_MIDDLE = 8
 # A table for each state is twice as fast as the compact one, but takes long to make: worth it for many bytes.
 _MANY_BYTES = 32 * 1024 * 1024
 _MOST_STATES = 200_000
@@ -29,12 +29,10 @@ class Finder:
 
     def __init__(self, needles: Mapping[bytes, tuple[str, ...]]) -> None:
         self._needles = needles
-        self._by_middle: dict[bytes, list[tuple[int, bytes]]] = {}
-        for needle in sorted(needles):
-            at = max(0, len(needle) - _MIDDLE) // 2
-            self._by_middle.setdefault(needle[at : at + _MIDDLE], []).append((at, needle))
-        self._middles = list(self._by_middle)
-        self._automaton = BytesAhoCorasick(self._middles) if needles else None
+        self._order = list(needles)
+        middles = [_middle(needle) for needle in self._order]
+        self._states = sum(map(len, middles))
+        self._automaton = BytesAhoCorasick(middles, implementation=Implementation.ContiguousNFA) if needles else None
         self._seen = 0
         self.longest = max(map(len, needles), default=0)
 
@@ -43,14 +41,15 @@ class Finder:
         if self._automaton is None or not data:
             return
         before, self._seen = self._seen, self._seen + len(data)
-        if before <= _MANY_BYTES < self._seen and sum(map(len, self._middles)) <= _MOST_STATES:
-            self._automaton = BytesAhoCorasick(self._middles, implementation=Implementation.DFA)
-        for middle, found, _ in self._automaton.find_matches_as_indexes(data, overlapping=True):
-            for at, needle in self._by_middle[self._middles[middle]]:
-                start = found - at
-                if start >= 0 and data.startswith(needle, start):
-                    for name in self._needles[needle]:
-                        yield Hit(name, start, start + len(needle))
+        if before <= _MANY_BYTES < self._seen and self._states <= _MOST_STATES:
+            middles = [_middle(needle) for needle in self._order]
+            self._automaton = BytesAhoCorasick(middles, implementation=Implementation.DFA)
+        for number, found, _ in self._automaton.find_matches_as_indexes(data, overlapping=True):
+            needle = self._order[number]
+            start = found - max(0, len(needle) - _MIDDLE) // 2
+            if start >= 0 and data.startswith(needle, start):
+                for name in self._needles[needle]:
+                    yield Hit(name, start, start + len(needle))
 
     def covered(self, data: bytes) -> list[tuple[int, int]]:
         """The parts that are hidden together, in order; no two touch."""
@@ -63,14 +62,21 @@ class Finder:
         return found
 
 
+def _middle(needle: bytes) -> bytes:
+    at = max(0, len(needle) - _MIDDLE) // 2
+    return needle[at : at + _MIDDLE]
+
+
 def needles(secrets: Mapping[str, str]) -> dict[bytes, tuple[str, ...]]:
     """What to look for: form to the variables' names. Values that occur by chance are left out: see `is_strong`."""
     found: dict[bytes, tuple[str, ...]] = {}
     for name in sorted(secrets):
+        own = (name,)
         mine = {form for core in cores(secrets[name]) if is_strong(core) for form in forms(core)}
-        mine |= {line.encode("utf-8", "surrogatepass") for line in lines(secrets[name]) if is_strong(line)}
+        mine.update(line.encode("utf-8", "surrogatepass") for line in lines(secrets[name]) if is_strong(line))
         for form in mine:
-            found[form] = (*found.get(form, ()), name)
+            if found.setdefault(form, own) is not own:
+                found[form] += own
     return found
 
 

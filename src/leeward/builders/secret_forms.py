@@ -7,8 +7,9 @@ import json
 import math
 import quopri
 import re
+from binascii import b2a_base64
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
@@ -25,12 +26,15 @@ _MOST_LINES = 4
 _PHRASE = 16
 _MADE_UP = 12
 _HALF = 12
-_DIGITS = frozenset(b"0123456789abcdefABCDEF")
 _BORING = re.compile(r"[a-z][a-z0-9+.-]*://[^@?#]*|[\w.+-]+@[\w.-]+|/[\w./-]*|(?:[\w-]+\.)+[a-z][\w-]*(?::\d+)?", re.I)
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential|auth", re.I)
 _PAIR = re.compile(r"([\w.-]+)\s*=\s*([^;\s\"']+)")
+_PLAIN = re.compile(r"[\w-]*", re.ASCII)
 _NAME = re.compile(r"[\w./:@\s-]*")
 _MARKER = re.compile(r"-----(?:BEGIN|END)[ A-Z0-9]*-----")
+_A85 = bytes.maketrans(
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~", bytes(range(33, 118))
+)
 _UU = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", b"`" + bytes(range(33, 96)))
 
 
@@ -74,13 +78,14 @@ def lines(value: str) -> list[str]:
 def forms(text: str) -> frozenset[bytes]:
     """Every form of a text that is looked for; of a long form, pieces."""
     raw = text.encode("utf-8", "surrogatepass")
-    found = {form[:_LONGEST_FORM] for form in _texts(text, raw) if form}
-    found |= {form[:_LONGEST_FORM] for form in _spaced(text, raw)}
-    for form in _packed(text, raw):
-        found.add(form[:_LONGEST_FORM])
-        # What is broken into lines, or in two, leaves one of these whole. A URL has parts that are no secret.
-        if _is_mixed(text) and "://" not in text:
-            found.update(_pieces(form, _HALF * 2 if set(form) <= _DIGITS else _HALF))
+    found = {form[:_LONGEST_FORM] for form in {*_texts(text, raw), *_spaced(text, raw)}}
+    # What is broken into lines, or in two, leaves one of these whole. A URL has parts that are no secret.
+    if _is_mixed(text) and "://" not in text:
+        found.update([piece for form in _packed(text, raw) for piece in _pieces(form, _HALF)])
+        found.update([piece for form in _digits(raw) for piece in _pieces(form, _HALF * 2)])
+    else:
+        found.update([form[:_LONGEST_FORM] for form in (*_packed(text, raw), *_digits(raw))])
+    found.discard(b"")
     if _is_random(text) and len(raw) >= 2 * _PHRASE:
         found.update((raw[: len(raw) // 2], raw[len(raw) // 2 :]))
     return frozenset(found)
@@ -134,6 +139,12 @@ def _texts(text: str, raw: bytes) -> Iterator[bytes]:
     if len(text) >= _PHRASE:
         yield from (raw.upper(), raw.lower())
         yield codecs.encode(text, "rot13").encode("utf-8", "surrogatepass")
+    for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+        yield text.encode(encoding, "surrogatepass")
+    yield quopri.encodestring(raw).rstrip(b"\n").removesuffix(b"=")
+    if _PLAIN.fullmatch(text):
+        # Nothing in it is ever escaped.
+        return
     for safe in ("", "/", ":/?&=@"):
         quoted = quote(text, safe=safe, errors="replace")
         yield quoted.encode()
@@ -148,7 +159,6 @@ def _texts(text: str, raw: bytes) -> Iterator[bytes]:
     for changed in (
         repr(text)[1:-1],
         repr(raw)[2:-1],
-        quopri.encodestring(raw).decode().rstrip("\n").removesuffix("="),
         html.escape(text),
         html.escape(text, quote=False),
         text.replace("'", "'\\''"),
@@ -162,32 +172,30 @@ def _texts(text: str, raw: bytes) -> Iterator[bytes]:
         re.sub(r"([\"$`\\])", r"\\\1", text),
     ):
         yield changed.encode("utf-8", "surrogatepass")
-    for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
-        yield text.encode(encoding, "surrogatepass")
 
 
 def _spaced(text: str, raw: bytes) -> Iterator[bytes]:
     """Forms with a sign between the bytes."""
-    yield from (sign.join(str(byte) for byte in raw).encode() for sign in (",", ", ", " ", "\n"))
-    yield "".join(f"\\{byte:03o}" for byte in raw).encode()
-    for pattern in ("&#{};", "&#x{:x};", "\\u{:04x}", "\\u{:04X}"):
-        yield "".join(pattern.format(ord(character)) for character in text).encode()
-    pairs = [f"{byte:02x}" for byte in raw]
-    for sign in (" ", ":", "\\x", "%", ", 0x", ",0x", "\n", "-"):
-        joined = sign.join(pairs)
-        yield from (joined.encode(), re.sub(r"[0-9a-f]{2}", lambda match: match[0].upper(), joined).encode())
+    decimal = ",".join(map(str, raw))
+    yield from (decimal.replace(",", sign).encode() for sign in (",", ", ", " ", "\n"))
+    yield "".join([f"\\{byte:03o}" for byte in raw]).encode()
+    codes = [ord(character) for character in text]
+    yield "".join([f"&#{code};" for code in codes]).encode()
+    yield "".join([f"&#x{code:x};" for code in codes]).encode()
+    yield "".join([f"\\u{code:04x}" for code in codes]).encode()
+    yield "".join([f"\\u{code:04X}" for code in codes]).encode()
+    for pairs in (raw.hex(" "), raw.hex(" ").upper()):
+        yield from (pairs.replace(" ", sign).encode() for sign in (" ", ":", "\\x", "%", ", 0x", ",0x", "\n", "-"))
     # `xxd` and `od -x` print two bytes at a time, the latter the other way round; `hexdump -C` eight in a row.
     # Wherever their lines begin, one of eight windows is whole. That of a URL may be `https://` alone.
     for at in range(min(len(raw) - 7, 8) if "://" not in text else 0):
-        eight = pairs[at : at + 8]
-        yield " ".join(a + b for a, b in zip(eight[::2], eight[1::2], strict=True)).encode()
-        yield " ".join(b + a for a, b in zip(eight[::2], eight[1::2], strict=True)).encode()
-        yield " ".join(eight).encode()
+        eight = raw[at : at + 8]
+        turned = bytes(eight[place] for place in (1, 0, 3, 2, 5, 4, 7, 6))
+        yield from (eight.hex(" ", 2).encode(), turned.hex(" ", 2).encode(), eight.hex(" ").encode())
 
 
 def _packed(text: str, raw: bytes) -> Iterator[bytes]:
     """Forms in another alphabet."""
-    yield from (raw.hex().encode(), raw.hex().upper().encode())
     wide = text.encode("utf-16-le", "surrogatepass")
     for other in (raw, wide, raw[::-1], quote(text, safe="", errors="replace").encode(), raw.hex().encode()):
         for inner in _base64(other):
@@ -196,21 +204,26 @@ def _packed(text: str, raw: bytes) -> Iterator[bytes]:
             if other is raw:
                 yield inner[::-1]
                 yield inner.translate(_UU)
-                yield quote(inner.decode(), safe="").encode()
-                yield inner.hex().encode()
+                yield inner.replace(b"+", b"%2B").replace(b"/", b"%2F")
                 yield from _base64(inner)
     yield from _base32(raw)
     for phase in range(4):
         whole = raw[phase : phase + (len(raw) - phase) // 4 * 4]
         if len(whole) >= SHORTEST:
-            yield from (base64.b85encode(whole), base64.a85encode(whole))
+            b85 = base64.b85encode(whole)
+            yield from (b85, b85.translate(_A85))
 
 
-def _base64(raw: bytes) -> Iterator[bytes]:
+def _digits(raw: bytes) -> Iterator[bytes]:
+    """Forms in hexadecimal digits."""
+    yield from (raw.hex().encode(), raw.hex().upper().encode())
+    yield from (inner.hex().encode() for inner in _base64(raw))
+
+
+def _base64(raw: bytes) -> list[bytes]:
     """The part of the encoded value that stays the same, wherever the value stands in the encoded text."""
-    for before in range(3):
-        text = base64.b64encode(b"\0" * before + raw)
-        yield text[(before * 8 + 5) // 6 : (before + len(raw)) * 8 // 6]
+    ends = [(before, (before + len(raw)) * 8 // 6) for before in range(3)]
+    return [b2a_base64(bytes(before) + raw, newline=False)[(before * 8 + 5) // 6 : end] for before, end in ends]
 
 
 def _base32(raw: bytes) -> Iterator[bytes]:
@@ -220,12 +233,16 @@ def _base32(raw: bytes) -> Iterator[bytes]:
         yield from (stable, stable.lower())
 
 
-def _pieces(form: bytes, least: int) -> Iterable[bytes]:
-    if len(form) <= 2 * _PIECE:
-        half = len(form) // 2
-        return [part for part in (form[:half], form[half:]) if len(part) >= least]
-    starts = range(0, len(form) - _PIECE + 1, _PIECE)
-    return [form[at : at + _PIECE] for at in starts[:_MOST_PIECES]]
+def _pieces(form: bytes, least: int) -> Sequence[bytes]:
+    """Parts that hide the form together, each at least so long; the form itself where it is too short for any."""
+    length = len(form)
+    if length <= 2 * _PIECE:
+        half = length // 2
+        if half >= least:
+            return form[:half], form[half:]
+        return (form, form[half:]) if length - half >= least else (form,)
+    starts = range(0, min(length - _PIECE + 1, _PIECE * _MOST_PIECES), _PIECE)
+    return [*(form[at : at + _PIECE] for at in starts), form[:_LONGEST_FORM][-_PIECE:]]
 
 
 def _tagless(text: str) -> str:

@@ -2,8 +2,9 @@
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from leeward.builders.secret_finder import Finder
 from leeward.builders.secret_inside import Unpacker, opened
@@ -39,16 +40,16 @@ class Scan:
         about = f", made by '{self._clean(made_by)[:120]}'" if made_by else ""
         for entry in entries:
             self._ended()
-            place = f"file '{self._clean(entry.path)}'{about}"
-            self._look(entry.path.encode("utf-8", "surrogateescape"), f"the name of {place}")
-            self._look(entry.header, f"the header (owner, link, attributes) of {place}")
+            place = partial(self._file, entry.path, about)
+            self._look(entry.path.encode("utf-8", "surrogateescape"), place, "the name of ")
+            self._look(entry.header, place, "the header (owner, link, attributes) of ")
             self._content(entry, about)
 
     def config(self, config: bytes) -> None:
         """Variables, labels, commands and history."""
-        self._look(config, "the image's configuration")
+        self._look(config, lambda: "the image's configuration")
         for where, text in _strings(json.loads(config), ""):
-            self._look(text.encode("utf-8", "surrogatepass"), f"the image's {self._clean(where)}")
+            self._look(text.encode("utf-8", "surrogatepass"), partial(self._clean, where), "the image's ")
         specific = [leak for leak in self.leaks if leak.place.startswith("the image's ")]
         known = {leak.name for leak in specific if leak.place != "the image's configuration"}
         for leak in specific:
@@ -57,7 +58,7 @@ class Scan:
 
     def _content(self, entry: Entry, about: str) -> None:
         unpacker: Unpacker | None = None
-        place = f"file '{self._clean(entry.path)}'{about}"
+        place = partial(self._file, entry.path, about)
         first, tail = True, b""
         for chunk in entry.chunks:
             self._ended()
@@ -72,8 +73,8 @@ class Scan:
     def _unpacked(self, unpacker: Unpacker, path: str, about: str) -> None:
         try:
             for inner, chunks in unpacker.members():
-                place = f"file '{self._clean(f'{path}!{inner}' if inner else path)}'{about}"
-                self._look(inner.encode("utf-8", "surrogateescape"), f"the name of {place}")
+                place = partial(self._file, f"{path}!{inner}" if inner else path, about)
+                self._look(inner.encode("utf-8", "surrogateescape"), place, "the name of ")
                 tail = b""
                 for chunk in chunks:
                     self._ended()
@@ -86,16 +87,20 @@ class Scan:
         if unpacker.cut:
             self.unread[self._clean(path)] = None
 
-    def _stream(self, tail: bytes, chunk: bytes, place: str) -> bytes:
+    def _stream(self, tail: bytes, chunk: bytes, place: Callable[[], str]) -> bytes:
         """Look at the next bytes of a stream; what must be kept before the ones after them."""
         data = tail + chunk if tail else chunk
         self._look(data, place)
         return data[-(self._finder.longest - 1) :] if self._finder.longest > 1 else b""
 
-    def _look(self, data: bytes, place: str) -> None:
+    def _look(self, data: bytes, place: Callable[[], str], of: str = "") -> None:
+        """The place is put into words only where something is found: that takes longer than to look."""
         if len(self.leaks) < MOST:
             for hit in self._finder.hits(data):
-                self.leaks[Leak(hit.name, place)] = None
+                self.leaks[Leak(hit.name, of + place())] = None
+
+    def _file(self, path: str, about: str) -> str:
+        return f"file '{self._clean(path)}'{about}"
 
     def _clean(self, text: str) -> str:
         """The text without secrets: a path may hold one."""
