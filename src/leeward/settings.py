@@ -53,6 +53,13 @@ class Settings(BaseModel):
     build_timeout_s: int = Field(default=1800, ge=10, description="Seconds after which a build is ended.")
     build_disk_mib: int = Field(default=10240, ge=256, description="Disk in MiB that one build may write.")
     builds: int = Field(default=2, ge=1, le=16, description="Builds at once.")
+    buildkit_image: str = Field(
+        default="docker.io/moby/buildkit:v0.32.2-rootless",
+        description="Image of rootless BuildKit for builds in clusters.",
+    )
+    buildctl: Path = Field(
+        default=Path("/usr/bin/buildctl"), description="BuildKit's client, which runs builds in clusters."
+    )
     build_pip_index: str = Field(default="", description="Python index for builds; empty: the tool's own default.")
     wheel_probe: bool = Field(
         default=True, description="Ask the Python index which Python an app's requirements have wheels for."
@@ -95,7 +102,7 @@ class Settings(BaseModel):
         default="", description="Options of that cluster, by semicolons: `gateway=edge/public; quota_instances=50`."
     )
     plain_registries: str = Field(
-        default="", description="Registries that a control plane in a cluster asks by plain HTTP, by commas."
+        default="", description="Registries that a control plane or builds in a cluster ask by plain HTTP, by commas."
     )
 
     @field_validator("image_mirrors")

@@ -14,7 +14,7 @@ from leeward.builders.secret_scan import MOST, Leak, Scan, Stopped, made_by
 from leeward.errors import BuildFailed, NotFound, Unavailable
 from leeward.model.app import AppSpec
 from leeward.model.build import BuildPlan
-from leeward.ports import Builder, BuildJob, Built, Contents, ImageContent, LayerContent, Say
+from leeward.ports import Builder, BuildJob, Built, Contents, Discards, ImageContent, LayerContent, Say
 
 # Variables that tools copy into what browsers get.
 _PUBLIC = ("NEXT_PUBLIC_", "VITE_", "REACT_APP_", "NUXT_PUBLIC_", "PUBLIC_", "GATSBY_", "EXPO_PUBLIC_", "VUE_APP_")
@@ -24,8 +24,10 @@ _SHOWN = 5
 class ScanningBuilder:
     """The port Builder: builds with `builder`, then looks through what `contents` has of the image."""
 
-    def __init__(self, builder: Builder, contents: Contents, folder: Path) -> None:
+    def __init__(self, builder: Builder, contents: Contents, folder: Path, pushed: Contents | None = None) -> None:
         self._builder, self._contents = builder, contents
+        # Where the images are that the builder pushed by itself.
+        self._pushed = pushed or contents
         self._notes = Notes(folder)
 
     def plan(self, tree: Path, spec: AppSpec, env: Mapping[str, str], versions: Mapping[str, str]) -> BuildPlan:
@@ -44,6 +46,8 @@ class ScanningBuilder:
             say(f"note: too short or too common to be looked for in the image: {', '.join(unseen)}")
         leaks = [*log.leaks, *await self._scan(job, built, values, finder, say)]
         if leaks:
+            if built.pushed and isinstance(self._pushed, Discards) and not await self._pushed.discard(built.pushed):
+                say(f"note: the registry does not let us delete '{built.pushed}': delete it there")
             raise failure(leaks, say)
         return built
 
@@ -53,7 +57,7 @@ class ScanningBuilder:
         began = time.monotonic()
         marks = await asyncio.to_thread(self._notes.marks, values)
         bases = await self._base_layers((*job.plan.bases, *built.bases))
-        async with self._contents.open(built.id) as content:
+        async with self._pushed.open(built.pushed) if built.pushed else self._contents.open(built.id) as content:
             makers = made_by(content.config)
             new = [
                 (layer, makers[number] if number < len(makers) else "")

@@ -10,9 +10,11 @@ from leeward.builders import mirror
 from leeward.builders.process import output
 from leeward.builders.recipes import RECIPES
 from leeward.errors import BuildFailed
+from leeward.model.login import DEFAULT_HOST, host_of
 
 _WAIT_S = 3.0
 _REMEMBER_S = 300.0
+_HUB = "registry-1.docker.io"
 
 
 class Upstream:
@@ -75,3 +77,11 @@ class Upstream:
                 reached = True
         self._reached[host] = (time.monotonic(), reached)
         return reached
+
+
+class DistantUpstream(Upstream):
+    """Where another machine builds, which pulls by itself: what this engine has does not matter."""
+
+    async def _can_be_had(self, image: str) -> bool:
+        host = host_of(image)
+        return await self._reaches(_HUB if host == DEFAULT_HOST else host)

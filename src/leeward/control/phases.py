@@ -205,10 +205,10 @@ class Phases:
         root = Path(deploy.carry["tree"])
         env = merged_env(spec, await self._stores.apps.env(deploy.app))
         secret = frozenset(variable.key for variable in env if variable.secret)
-        job = BuildJob(deploy.app, deploy.id, root, plan, revealed(env), secret)
+        job = BuildJob(deploy.app, deploy.id, root, plan, revealed(env), secret, _region(deploy))
         built = await self._builder.build(job, say)
         say(f"built {built.id[:19]}, {built.size_bytes / 1e6:.0f} MB{' (nothing changed)' if built.cached else ''}")
-        return replace(deploy, carry={**deploy.carry, "image_id": built.id})
+        return replace(deploy, carry={**deploy.carry, "image_id": built.id, "pushed": built.pushed})
 
     # --- push ---------------------------------------------------------------------------------------------
 
@@ -218,6 +218,8 @@ class Phases:
         number = 1 if newest is None else newest.number + (newest.deploy != deploy.id)
         if foreign := deploy.carry.get("foreign"):
             image = await self._registry.pin(foreign, deploy.app, f"v{number}")
+        elif pushed := deploy.carry.get("pushed"):
+            image = await self._registry.adopt(pushed, deploy.app, f"v{number}")
         else:
             image = await self._registry.push(deploy.carry["image_id"], deploy.app, f"v{number}")
         self._say(deploy)(f"pushed {image}")
@@ -239,6 +241,12 @@ class Phases:
         )
         await self._bases.note(release, self._say(deploy))
         return replace(deploy, release=release.number)
+
+
+def _region(deploy: Deploy) -> str:
+    """Where the app will run, as it was planned."""
+    planned = deploy.carry.get("spec")
+    return AppSpec.model_validate_json(planned).region if planned else LOCAL
 
 
 def _spec(root: Path, path: str, app: str, known: AppSpec) -> AppSpec:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from leeward.builders.buildkit import BuildkitBuilder
 from leeward.builders.images_only import ImagesOnly
 from leeward.builders.secret_scan_builder import ScanningBuilder
+from leeward.daemon.builds import Kitchens, regional
 from leeward.daemon.regions import ENGINES
 from leeward.engines.local.engine import LocalEngine
 from leeward.errors import Invalid, Problem
-from leeward.model.region import LOCAL, EngineKind, Region
+from leeward.model.region import LOCAL, BuildsIn, EngineKind, Region
 from leeward.ports import BaseImages, Builder, Clock, Engine, Registry, Stores
+from leeward.registry.asked import Asked
 from leeward.registry.contents import EngineContents
 from leeward.registry.direct import DirectRegistry
 from leeward.registry.oci import OciRegistry
@@ -32,12 +34,27 @@ def parts(settings: Settings, clock: Clock, stores: Stores) -> Parts:
     buildkit = BuildkitBuilder(settings, stores.logins.find)
     if settings.pod:
         engine = ENGINES[EngineKind.KUBERNETES](settings, stores.logs, clock, own_region(settings))
-        registry = DirectRegistry(settings, login=stores.logins.find)
-        return Parts(engine, ImagesOnly(), registry, buildkit.bases, checks_bases=False)
+        direct = DirectRegistry(settings, login=stores.logins.find)
+        kitchens = Kitchens(settings, buildkit.bases, direct, stores.logins.find)
+        own = own_region(settings)
+        here = ImagesOnly() if own.builds is BuildsIn.LOCAL else kitchens.builder(own)
+        builder = regional(settings, here, own, stores.regions, kitchens)
+        asked = Asked(settings, stores.logins.find)
+        return Parts(
+            engine,
+            ScanningBuilder(builder, asked, settings.home / "scans"),
+            direct,
+            buildkit.bases,
+            checks_bases=False,
+        )
+    registry = OciRegistry(settings, login=stores.logins.find)
+    kitchens = Kitchens(settings, buildkit.bases, registry, stores.logins.find)
+    builder = regional(settings, buildkit, None, stores.regions, kitchens)
+    pushed = Asked(settings, stores.logins.find)
     return Parts(
         LocalEngine(settings, stores.logs, clock),
-        ScanningBuilder(buildkit, EngineContents(settings), settings.home / "scans"),
-        OciRegistry(settings, login=stores.logins.find),
+        ScanningBuilder(builder, EngineContents(settings), settings.home / "scans", pushed),
+        registry,
         buildkit.bases,
         settings.check_bases,
     )

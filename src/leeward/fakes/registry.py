@@ -41,6 +41,13 @@ class FakeRegistry:
         self.pushed.append((reference, tag))
         return reference
 
+    async def adopt(self, reference: str, app: str, tag: str) -> str:
+        """Keep what `stored` has."""
+        if reference not in self.stored:
+            raise PushFailed(f"the registry has no '{reference}'", hint="build it again")
+        self.pushed.append((reference, tag))
+        return reference
+
     async def pin(self, image: str, app: str, tag: str) -> str:
         """Keep an image that `local` has by name."""
         if image.startswith(f"{self.address}/") and not image.startswith(

@@ -26,6 +26,18 @@ class Profile(StrEnum):
     GKE_AUTOPILOT = "gke-autopilot"
 
 
+class BuildsIn(StrEnum):
+    """Where the apps of a region are built."""
+
+    LOCAL = "local"
+    CLUSTER = "cluster"
+    GOOGLE = "google"
+
+
+BUILDS_OPTIONS = frozenset({"builds", "google_project", "google_location", "google_bucket", "google_key_file"})
+"""Options that say where apps are built, beside those of the engine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Region:
     """One engine somewhere. `credentials` is the text of its access file, `context` an entry of it."""
@@ -42,6 +54,15 @@ class Region:
     options: Mapping[str, str] = field(default_factory=dict)
     """What its engine takes beside: node pools, a gateway, quotas."""
     created_at: datetime | None = None
+
+    def option(self, name: str) -> str:
+        """An option by its name, in which hyphens do as well as underscores; '' when it is not given."""
+        return next((text for key, text in self.options.items() if key.replace("-", "_") == name), "")
+
+    @property
+    def builds(self) -> BuildsIn:
+        """Where its apps are built. Raises ValueError for an option that says something else."""
+        return BuildsIn(self.option("builds") or BuildsIn.LOCAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from leeward.model.app import AppSpec
 from leeward.model.build import BuildPlan
 from leeward.model.image import Base, BaseMark, Held, ImageFacts, LayerPackages, Upgrade
-from leeward.model.region import Examined, Region
+from leeward.model.region import LOCAL, Examined, Region
 from leeward.model.release import SourceRef
 from leeward.model.route import Certificate, Route, Traffic
 from leeward.model.runtime import Observed, Usage, Workload
@@ -101,6 +101,8 @@ class BuildJob:
     """Variables that a build may see by name (the plan's `build_secrets` only)."""
     secrets: frozenset[str] = frozenset()
     """Names of variables whose values must be nowhere in the image or the log."""
+    region: str = LOCAL
+    """Where the app runs: its region says where it is built."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class Built:
     cached: bool = False
     bases: tuple[str, ...] = ()
     """Names of our base images that it stands on, beside those of the plan."""
+    pushed: str = ""
+    """Its reference by digest where the builder pushed it itself; then it is in no engine's store."""
 
 
 class Builder(Protocol):
@@ -123,6 +127,48 @@ class Builder(Protocol):
 
     async def build(self, job: BuildJob, say: Say) -> Built:
         """Build within the bounds. Cancelling the task ends the build and all its processes. Raises BuildFailed."""
+        ...
+
+
+class BuildRoom(Protocol):
+    """A BuildKit that works for one build only."""
+
+    address: str
+    """Where its client calls it, as `unix:///…`."""
+    memory_mib: int
+    """What the steps of a build may use together; 0 where that is not known."""
+
+    async def out_of_memory(self) -> bool:
+        """Whether a process was ended for want of memory since this build began."""
+        ...
+
+
+class BuildPool(Protocol):
+    """BuildKits somewhere else, each for one build at a time."""
+
+    def room(self, app: str, say: Say) -> AbstractAsyncContextManager[BuildRoom]:
+        """Wait for one that is free; the same one again for the same app, where that can be. Raises BuildFailed."""
+        ...
+
+
+class Shelf(Protocol):
+    """The platform's registry, for builders that push by themselves."""
+
+    async def publish(self, image: str) -> None:
+        """Have an image of the engine's store in the registry under its own name; repeatable. Raises PushFailed."""
+        ...
+
+    async def size(self, reference: str) -> int:
+        """The bytes of a pushed image as they travel. Raises PushFailed when it is not there."""
+        ...
+
+
+@runtime_checkable
+class Discards(Protocol):
+    """Contents that can also take an image away."""
+
+    async def discard(self, image: str) -> bool:
+        """Delete a pushed image; False where the registry does not let us."""
         ...
 
 
@@ -178,6 +224,10 @@ class Registry(Protocol):
 
     async def push(self, image_id: str, app: str, tag: str) -> str:
         """Push what the registry lacks; the reference by digest, `host/app@sha256:…`. Raises PushFailed."""
+        ...
+
+    async def adopt(self, reference: str, app: str, tag: str) -> str:
+        """Name an image by a tag that its builder pushed already; its reference by digest. Raises PushFailed."""
         ...
 
     async def pin(self, image: str, app: str, tag: str) -> str:

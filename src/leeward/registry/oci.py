@@ -15,6 +15,7 @@ from leeward.model.image import BaseMark, Held, ImageFacts, LayerPackages
 from leeward.model.login import FindLogin, Login, host_of
 from leeward.plan.rebase import mark
 from leeward.registry import embedded
+from leeward.registry.asked import Asked
 from leeward.registry.blobs import Away, Refused, Stopped
 from leeward.registry.compose import Composer, NotRebasable, notes
 from leeward.registry.embedded import argv, prepare
@@ -54,6 +55,7 @@ class OciRegistry:
         self._login = login
         self._now, self._grace_s = now, grace_s
         self._images = Images(settings.docker_socket)
+        self._asked = Asked(settings, login)
         self._memory = embedded.root(settings) / "layers"
         self._where: tuple[Path, str] | None = None
         self._pushing = 0
@@ -66,6 +68,27 @@ class OciRegistry:
             if image is None:
                 raise PushFailed(f"image '{image_id[:19]}' is not on this machine", hint="build it again")
             return await self._push(await self._settled(image), app, tag)
+
+    async def adopt(self, reference: str, app: str, tag: str) -> str:
+        """Name an image by a tag that its builder pushed already; its reference by digest. Raises PushFailed."""
+        async with self._pushes():
+            return await self._asked.tag(reference, tag)
+
+    async def publish(self, image: str) -> None:
+        """Have an image of the engine's store in the registry under its own name; repeatable. Raises PushFailed."""
+        repository, _, tag = _split(image)
+        async with self._pushes():
+            if await self._asked.has(f"{self._settings.registry}/{image}"):
+                return
+            found = await self._images.find(image)
+            if found is None:
+                raise PushFailed(f"image '{image}' is not on this machine", hint="build again: it is made anew")
+            await self._images.tag(found.id, f"{self._settings.registry}/{repository}", tag)
+            await self._send(found.id, repository, tag)
+
+    async def size(self, reference: str) -> int:
+        """The bytes of a pushed image as they travel. Raises PushFailed when it is not there."""
+        return await self._asked.size(reference)
 
     async def pin(self, image: str, app: str, tag: str) -> str:
         """Take a foreign image in, and give its reference by digest. Raises FetchFailed."""

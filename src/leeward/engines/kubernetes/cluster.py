@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
-from httpx2.websockets import HTTPXWSException, WebSocketUpgradeError
+from httpx2.websockets import AsyncWebSocketSession, HTTPXWSException, WebSocketUpgradeError
 from lightkube.config.client_adapter import user_auth, verify_cluster
 from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError
@@ -179,23 +179,32 @@ class Cluster:
         self, namespace: str, pod: str, container: str, command: list[str], output: bytearray, most: int
     ) -> int:
         """Run a command; its exit code. What it prints on both streams is put into `output`, up to `most` bytes."""
+        async with self.attached(namespace, pod, container, command) as socket:
+            while True:
+                message = await socket.receive_bytes()
+                channel, data = message[0], message[1:]
+                if channel in (1, 2):
+                    # What is over the bound is read and dropped, so that the command can end.
+                    output.extend(data[: max(0, most - len(output))])
+                elif channel == 3:
+                    return exit_code(_status(data), self.region)
+
+    @asynccontextmanager
+    async def attached(
+        self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool = False
+    ) -> AsyncIterator[AsyncWebSocketSession]:
+        """Begin a command: each message is a number of a stream and what it says; 3 is the end."""
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/exec"
         params: dict[str, str | list[str]] = {
             "container": container,
             "stdout": "true",
             "stderr": "true",
             "command": command,
+            **({"stdin": "true"} if stdin else {}),
         }
         try:
             async with self._client.websocket(path, params=params, subprotocols=_EXEC) as socket:
-                while True:
-                    message = await socket.receive_bytes()
-                    channel, data = message[0], message[1:]
-                    if channel in (1, 2):
-                        # What is over the bound is read and dropped, so that the command can end.
-                        output.extend(data[: max(0, most - len(output))])
-                    elif channel == 3:
-                        return exit_code(_status(data), self.region)
+                yield socket
         except (httpx2.HTTPError, HTTPXWSException, ExceptionGroup) as error:
             first = _first(error)
             if isinstance(first, LeewardError):

@@ -35,6 +35,8 @@ SERVICE = Kind("v1", "Service", "services")
 ENDPOINTS = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 VOLUME = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
+STATEFUL_SET = Kind("apps/v1", "StatefulSet", "statefulsets")
+CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 JOB = Kind("batch/v1", "Job", "jobs")
 CRON_JOB = Kind("batch/v1", "CronJob", "cronjobs")
 AUTOSCALER = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
@@ -55,11 +57,25 @@ OF_PROJECTS = (
 )
 OF_APPS = (SECRET, SERVICE, BUDGET, AUTOSCALER, JOB)
 """Those that every cluster has."""
+OF_BUILDS = (STATEFUL_SET, CONFIG_MAP)
 OPTIONAL = (ROUTE, INGRESS, HEALTH_CHECK, BACKEND)
 
 _ALL = {
     each.kind: each
-    for each in (*OF_PROJECTS, *OF_APPS, *OPTIONAL, NODE, POD, EVENT, VOLUME, DEPLOYMENT, CRON_JOB, SCALED, INTERCEPTED)
+    for each in (
+        *OF_PROJECTS,
+        *OF_APPS,
+        *OPTIONAL,
+        NODE,
+        POD,
+        EVENT,
+        VOLUME,
+        DEPLOYMENT,
+        CRON_JOB,
+        SCALED,
+        INTERCEPTED,
+        *OF_BUILDS,
+    )
 }
 
 

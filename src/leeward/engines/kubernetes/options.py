@@ -8,10 +8,11 @@ from typing import Any
 
 from leeward.engines.kubernetes.rules import Pool, Quota, Rules
 from leeward.errors import Invalid, Problem
-from leeward.model.region import Region
+from leeward.model.region import BUILDS_OPTIONS, Region
 
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_./]{0,251}[A-Za-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_IMAGE = re.compile(r"[a-z0-9][-a-zA-Z0-9._/:@]{0,254}")
 _GATEWAY = re.compile(r"[a-z0-9][-a-z0-9]{0,62}/[a-z0-9][-a-z0-9.]{0,252}")
 
 
@@ -21,6 +22,8 @@ def rules_of(region: Region, home: str, domain: str, own_registry: str) -> Rules
     found: dict[str, Any] = {}
     for name, text in sorted(region.options.items()):
         # As on a command line, hyphens do as well.
+        if name.replace("-", "_") in BUILDS_OPTIONS:
+            continue
         known = OPTIONS.get(name.replace("-", "_"))
         if known is None:
             near = difflib.get_close_matches(name, OPTIONS, n=1)
@@ -118,6 +121,9 @@ def _int(text: str, least: int, most: int) -> int:
 OPTIONS: Mapping[str, Read] = {
     "apps_pool": _pool("apps"),
     "builds_pool": _pool("builds"),
+    "builds_image": _text("builds_image", _IMAGE, "the name of an image"),
+    "builds_pods": _number("builds_pods", 1, 100),
+    "builds_volume_gib": _number("builds_volume_gib", 0, 10_000),
     "data_pool": _pool("data"),
     "runtime_class": _text("runtime_class", _NAME, "the name of a runtime class"),
     "gateway": _text("gateway", _GATEWAY, "a gateway like 'namespace/name'"),

@@ -103,16 +103,21 @@ def _limits(project: str, rules: Rules) -> dict[str, Any]:
     }
 
 
+def everywhere(rules: Rules) -> list[dict[str, Any]]:
+    """The world, and what of the private networks the operator opened."""
+    return [
+        {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(_PRIVATE)}},
+        {"ipBlock": {"cidr": "::/0", "except": list(_PRIVATE_6)}},
+        *({"ipBlock": {"cidr": cidr}} for cidr in rules.egress),
+    ]
+
+
 def _policies(project: str, rules: Rules) -> Sequence[dict[str, Any]]:
     everything: dict[str, Any] = {}
     inside: dict[str, Any] = {"podSelector": {}}
     dns = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
     kube_system = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
-    world = [
-        {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(_PRIVATE)}},
-        {"ipBlock": {"cidr": "::/0", "except": list(_PRIVATE_6)}},
-        *({"ipBlock": {"cidr": cidr}} for cidr in rules.egress),
-    ]
+    world = everywhere(rules)
     google = LOAD_BALANCERS if rules.gateway and rules.profile is not Profile.PLAIN else ()
     sources = dict.fromkeys((*rules.edge_sources, *google))
     edge: list[dict[str, Any]] = [{"ipBlock": {"cidr": cidr}} for cidr in sources]

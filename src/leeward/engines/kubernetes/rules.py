@@ -45,6 +45,12 @@ class Rules:
     """Private address ranges that instances may call beside the world: a managed database, for example."""
     apps: Pool = Pool()
     builds: Pool = Pool()
+    builds_image: str = ""
+    """The image of rootless BuildKit here; '' for the platform's."""
+    builds_pods: int = 0
+    """How many builds at once; 0: as many as on one machine."""
+    builds_volume_gib: int = 0
+    """Keeps the cache of a build pod beyond its life; 0: no volume."""
     data: Pool = Pool()
     runtime_class: str = ""
     """`gvisor` puts a kernel of its own below each instance, where the nodes have it."""
