@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from leeward.fakes.engine import FakeEngine, Outcome
+from leeward.fakes.timer import ENDLESS, RunOutcome
 from leeward.model.runtime import InstanceState
 from tests.contracts.engine import EngineContract
+from tests.contracts.timer import TimerContract
 
 
 class _Clock:
@@ -29,6 +31,7 @@ class FakeWorld:
     ending = "end"
     absent = "nothing-of-the-kind"
     lost = "serve, but not there"
+    talking = "talk"
     project = "contract"
 
     def __init__(self) -> None:
@@ -54,6 +57,11 @@ class FakeWorld:
                 InstanceState.STARTING, "answered GET /missing with 404", "set 'health.path' in leeward.yaml", 0.1
             ),
         }
+        self.engine.timer.outcomes = {
+            self.worker: ENDLESS,
+            self.crashing: RunOutcome(code=3, lines=("boom",)),
+            self.talking: RunOutcome(lines=("one", "two")),
+        }
         self._names = itertools.count(1)
 
     def app(self) -> str:
@@ -69,7 +77,7 @@ class FakeWorld:
         self.engine.answers[command] = (code, output)
 
 
-class TestFakeEngine(EngineContract):
+class TestFakeEngine(EngineContract, TimerContract):
     @pytest.fixture
     def world(self) -> FakeWorld:
         return FakeWorld()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.engine import EngineContract
+from tests.contracts.timer import TimerContract
 from tests.contracts.tiny import Machine, machine, needs_docker
 
 
@@ -16,6 +17,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("home")
     yield path
     Machine(path).clean()
+
+
+class TestTimersOfLocalEngine(TimerContract):
+    @pytest.fixture
+    async def world(self, home: Path) -> AsyncIterator[Machine]:
+        async with machine(home, keep_networks=True) as made:
+            yield made
 
 
 class TestLocalEngine(EngineContract):

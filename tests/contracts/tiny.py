@@ -156,6 +156,7 @@ class Machine:
     silent = "sleep 999"
     crashing = "echo boom; exit 3"
     ending = "true"
+    talking = "echo one; echo two"
     absent = "nothing-of-the-kind $PORT"
     lost = web
     project = "contract"

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,10 +54,33 @@ def show(app: App, /, *, as_json: Json = False) -> int:
         ]
     )
     output.answer("")
-    return output.table(
+    processes = found.get("processes") or ()
+    timed = [p for p in processes if p.get("schedule")]
+    output.table(
         ("PROCESS", "SIZE", "READY", "WANTED", "COMMAND"),
-        [(p["name"], p.get("size"), p.get("ready"), wanted(p), p.get("command")) for p in found.get("processes") or ()],
-        "no processes yet",
+        [(p["name"], p.get("size"), p.get("ready"), wanted(p), p.get("command")) for p in processes if p not in timed],
+        "" if timed else "no processes yet",
+    )
+    if timed:
+        output.answer("")
+        schedules(timed)
+    return 0
+
+
+def schedules(processes: Sequence[Any]) -> None:
+    """Show when processes with a schedule ran, and when they run next."""
+    output.table(
+        ("PROCESS", "SCHEDULE", "LAST RUN", "STATE", "NEXT RUN"),
+        [
+            (
+                p["name"],
+                p["schedule"] if p.get("timezone") == "UTC" else f"{p['schedule']} {p.get('timezone')}",
+                output.moment((p.get("last_run") or {}).get("scheduled_at")) or "never",
+                (p.get("last_run") or {}).get("state"),
+                "suspended" if p.get("suspended") else output.moment(p.get("next_run_at")),
+            )
+            for p in processes
+        ],
     )
 
 

@@ -55,6 +55,8 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command("ps", "running:ps", "List the instances of an app."),
         Command("scale", "running:scale", "Set how many instances run, and how large they are."),
         Command("exec", "running:execute", "Run a command in an instance of an app."),
+        Command("runs", "runs:runs", "List the runs of processes with a schedule, newest first, or end one."),
+        Command("run", "runs:run", "Run a process with a schedule now, and show what it prints."),
         Command("env list", "env:list_env", "List the variables of an app; secrets are masked."),
         Command("env set", "env:set_env", "Set variables of an app."),
         Command("env unset", "env:unset_env", "Remove variables of an app."),

@@ -1,6 +1,7 @@
 """See, scale and enter what runs."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -19,9 +20,20 @@ def ps(app: App, /, *, as_json: Json = False) -> int:
 
     with Platform.connect() as platform:
         found = platform.items(path("apps", app, "instances"))
+        timed = [] if as_json else [p for p in platform.get(path("apps", app))["processes"] if p.get("schedule")]
     if as_json:
         return output.as_json(found)
-    return output.table(
+    _instances(app, found)
+    if timed:
+        from leeward.cli.apps import schedules
+
+        output.answer("")
+        schedules(timed)
+    return 0
+
+
+def _instances(app: str, found: Sequence[Any]) -> None:
+    output.table(
         ("INSTANCE", "PROCESS", "RELEASE", "STATE", "SINCE", "RESTARTS", "WHY"),
         [
             (

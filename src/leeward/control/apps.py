@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
+from leeward.control.cron import Cron
 from leeward.errors import LeewardError, NotFound, RolloutFailed, Unavailable
 from leeward.model.event import Event
 from leeward.model.region import LOCAL
@@ -15,6 +16,7 @@ from leeward.model.runtime import InstanceState, Observed, Workload
 from leeward.model.wish import App
 from leeward.plan.release import WEB
 from leeward.plan.route import route as route_of
+from leeward.plan.timed import timed_names
 from leeward.plan.workload import workloads
 from leeward.ports import Edge, Engine, Registry, Stores, every, every_app
 
@@ -41,6 +43,7 @@ class Apps:
         domain: str,
         on_seen: Callable[[str, Observed], None] = lambda app, seen: None,
         forget_sources: Callable[[str, frozenset[str]], Awaitable[None]] | None = None,
+        cron: Cron | None = None,
     ) -> None:
         self._stores = stores
         self._engine = engine
@@ -49,6 +52,7 @@ class Apps:
         self._domain = domain
         self._on_seen = on_seen
         self._forget_sources = forget_sources
+        self._cron = cron
         self._candidates: dict[str, Candidate] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._routes: dict[str, Route] = {}
@@ -144,6 +148,8 @@ class Apps:
             routed = await self._route(app, live, seen)
             await self._nudge(app, live, candidate, routed, seen)
             await self._report_crashes(name, seen)
+            if self._cron is not None:
+                await self._cron.settle(app, live)
             return seen
 
     async def _route(self, app: App, live: Release | None, seen: Observed) -> frozenset[str]:
@@ -182,7 +188,7 @@ class Apps:
                     log.warning("'%s' cannot start %s: %s", app.name, want.process, error)
                     continue
             await self._engine.apply(want, keep)
-        processes = frozenset(want.process for want, _ in wants)
+        processes = frozenset(want.process for want, _ in wants) | timed_names(live, candidate.release if candidate else None)
         # Removing nothing is not free: the engine looks through its networks then, for each app that runs nothing.
         if any(instance.process not in processes for instance in seen.instances):
             await self._engine.remove(app.name, keep=processes)
@@ -192,7 +198,8 @@ class Apps:
             await self._edge.drop(app.name)
         await self._engine.remove(app.name)
         busy = any(deploy.app == app.name for deploy in await self._stores.deploys.active())
-        if not busy and not (await self._engine.observe(app.name)).instances:
+        quiet = self._cron is None or await self._cron.gone(app.name)
+        if not busy and quiet and not (await self._engine.observe(app.name)).instances:
             # The name is free only when nothing of the old app can be taken for the new one's.
             await self._registry.forget(app.name)
             if self._forget_sources is not None:

@@ -15,6 +15,7 @@ import uvicorn
 from leeward.api.app import create_api
 from leeward.control.apps import Apps
 from leeward.control.bases import Bases
+from leeward.control.cron import Cron
 from leeward.control.deploys import Deploys
 from leeward.control.gc import Collector
 from leeward.control.loop import Loop
@@ -110,7 +111,17 @@ class Plane:
         self.lines = Lines(stores.logs)
         seen = Seen()
         gits = GitHttp(settings)
-        self.apps = Apps(stores, self.engine, self.edge, self.registry, settings.domain, seen.put, self._forget_sources)
+        self.cron = Cron(stores, self.engine, self.registry, clock)
+        self.apps = Apps(
+            stores,
+            self.engine,
+            self.edge,
+            self.registry,
+            settings.domain,
+            seen.put,
+            self._forget_sources,
+            self.cron,
+        )
         receipts = Receipts(self.edge, stores.deploys, ("127.0.0.1", settings.https_port), settings.domain)
         rollout = Rollout(stores, self.engine, self.registry, self.apps, receipts)
         images = asyncio.Lock()
@@ -156,6 +167,7 @@ class Plane:
             "deploys": Loop("deploys", self.deploys.tick, 1.0),
             "apps": Loop("apps", self.apps.tick, 1.0),
             "resync": Loop("resync", self._resync, 10.0),
+            "runs": Loop("runs", self.cron.tick, 1.0),
             "samples": Loop("samples", self.samples.tick, 10.0),
             "scale": Loop("scale", self.scaler.tick, 15.0),
             "bases": Loop("bases", self.bases.tick, 3600.0),
@@ -174,6 +186,9 @@ class Plane:
             self.loops["apps"].poke()
         if kind in ("app", "deploy"):
             self.loops["deploys"].poke()
+        if kind == "runs":
+            self.cron.changed(name)
+            self.loops["runs"].poke()
         if kind == "bases":
             self.loops["bases"].poke()
 

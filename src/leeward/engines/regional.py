@@ -12,8 +12,9 @@ from typing import Any
 
 from leeward.errors import Invalid, LeewardError, Unavailable
 from leeward.model.region import LOCAL, Examined, Region
+from leeward.model.run import Run, SeenRun, Timed
 from leeward.model.runtime import Instance, Observed, Usage, Workload
-from leeward.ports import Engine, Examines, Renders, Say
+from leeward.ports import Engine, Examines, Renders, Say, Timer
 
 log = logging.getLogger(__name__)
 
@@ -180,6 +181,46 @@ class RegionalEngine:
         """Run one command in a fresh instance, in the region of `want`."""
         return await self._engine(want.region).run_once(want, command, say, timeout_s)
 
+    # --- by the clock -------------------------------------------------------------------------------------
+
+    async def schedule(self, app: str, wants: Sequence[Timed]) -> bool:
+        """Keep these schedules in their region, and none of the app anywhere else."""
+        keeps_time = False
+        regions = {want.want.region for want in wants}
+        self._homes[app] |= regions
+        for name in sorted({LOCAL, *self._homes[app]}):
+            mine = [want for want in wants if want.want.region == name]
+            if mine or isinstance(self._engines.get(name), Timer):
+                keeps = await _timer(self._engine(name)).schedule(app, mine)
+                keeps_time = keeps_time or (keeps and bool(mine))
+        return keeps_time
+
+    async def begin(self, want: Timed, run: Run) -> None:
+        """Have this run, in the region of `want`."""
+        await _timer(self._engine(want.want.region)).begin(want, run)
+
+    async def runs(self, app: str) -> Sequence[SeenRun]:
+        """Every run of an app, wherever it is known to run."""
+        return [run for timer in self._where(app) for run in await timer.runs(app)]
+
+    async def last_lines(self, app: str, run: str) -> Sequence[str]:
+        """What an ended run printed last."""
+        return [line for timer in self._where(app) for line in await timer.last_lines(app, run)]
+
+    async def end(self, app: str, run: str) -> None:
+        """Begin to end a run before its time."""
+        for timer in self._where(app):
+            await timer.end(app, run)
+
+    async def forget(self, app: str, run: str) -> None:
+        """Take away what is left of a run that has ended."""
+        for timer in self._where(app):
+            await timer.forget(app, run)
+
+    def _where(self, app: str) -> Sequence[Timer]:
+        there = [self._engine(name) for name in sorted({LOCAL, *self._homes.get(app, ())})]
+        return [engine for engine in there if isinstance(engine, Timer)]
+
     # --- further abilities --------------------------------------------------------------------------------
 
     def render(self, wants: Iterable[Workload]) -> Sequence[Mapping[str, Any]]:
@@ -213,3 +254,10 @@ class RegionalEngine:
                 f"region '{region}' is not there, but {there}", hint="see `lee doctor --region` and `lee regions list`"
             )
         return engine
+
+
+def _timer(engine: Engine) -> Timer:
+    """The engine, as one that runs what has a schedule."""
+    if not isinstance(engine, Timer):
+        raise Unavailable("this engine runs nothing by the clock")
+    return engine

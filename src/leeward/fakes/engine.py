@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from leeward.errors import NotFound
+from leeward.fakes.timer import FakeTimer
+from leeward.model.run import Run, SeenRun, Timed
 from leeward.model.runtime import Instance, InstanceState, Observed, Usage, Workload
 from leeward.ports.world import Clock, Say
 
@@ -48,6 +50,11 @@ class FakeEngine:
     _listeners: list[dict[str, None]] = field(default_factory=list)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _count: int = 0
+    timer: FakeTimer = field(init=False)
+    """What runs by the clock."""
+
+    def __post_init__(self) -> None:
+        self.timer = FakeTimer(self._now)
 
     # --- what tests say -----------------------------------------------------------------------------------
 
@@ -107,6 +114,7 @@ class FakeEngine:
             if running.want.app == app and running.want.process not in keep:
                 del self._running[id]
                 self._changed(app)
+        self.timer.drop(app, keep)
 
     async def observe(self, app: str) -> Observed:
         """Report what runs."""
@@ -152,6 +160,30 @@ class FakeEngine:
         for line in output.decode().splitlines():
             say(line)
         return code
+
+    async def schedule(self, app: str, wants: Sequence[Timed]) -> bool:
+        """As `timer` does."""
+        return await self.timer.schedule(app, wants)
+
+    async def begin(self, want: Timed, run: Run) -> None:
+        """As `timer` does."""
+        await self.timer.begin(want, run)
+
+    async def runs(self, app: str) -> Sequence[SeenRun]:
+        """As `timer` does."""
+        return await self.timer.runs(app)
+
+    async def last_lines(self, app: str, run: str) -> Sequence[str]:
+        """As `timer` does."""
+        return await self.timer.last_lines(app, run)
+
+    async def end(self, app: str, run: str) -> None:
+        """As `timer` does."""
+        await self.timer.end(app, run)
+
+    async def forget(self, app: str, run: str) -> None:
+        """As `timer` does."""
+        await self.timer.forget(app, run)
 
     # --- inside -------------------------------------------------------------------------------------------
 

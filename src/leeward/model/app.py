@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from leeward.model.region import LOCAL
+from leeward.model.schedule import schedule as parsed_schedule
+from leeward.model.schedule import zone as parsed_zone
 from leeward.model.sizes import Size
 
 # A DNS label (RFC 1123) shortened to 40 characters, so that 'process.app.project' and host names stay legal.
@@ -120,14 +122,73 @@ class Instances(Spec):
         return self
 
 
+class Overlap(StrEnum):
+    """What happens when a run is due while an earlier one goes on."""
+
+    FORBID = "forbid"
+    ALLOW = "allow"
+    REPLACE = "replace"
+
+
+# What only a process with a schedule has, and what it cannot have.
+_OF_SCHEDULES = ("timezone", "timeout_s", "overlap", "retries")
+_OF_SERVERS = ("health", "port")
+
+
 class ProcessSpec(Spec):
-    """One kind of process of an app: `web` gets traffic, every other name is a worker."""
+    """One kind of process of an app: `web` gets traffic; one with a schedule runs by the clock, every other always."""
 
     command: str | None = Field(default=None, max_length=1024)
     size: Size = Size.SMALL
     instances: Instances = Field(default_factory=Instances)
     health: Health = Field(default_factory=Health)
     port: int = Field(default=8080, ge=1, le=65535)
+    schedule: str | None = Field(default=None, max_length=200)
+    timezone: str = Field(default="UTC", max_length=64)
+    # Of a run with all its retries.
+    timeout_s: int = Field(default=3600, ge=1, le=86400)
+    overlap: Overlap = Overlap.FORBID
+    retries: int = Field(default=0, ge=0, le=10)
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        parsed_zone(value)
+        return value
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_a_schedule(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        text = " ".join(value.split())
+        parsed_schedule(text)
+        return text
+
+    @model_validator(mode="after")
+    def _fields_belong_together(self) -> "ProcessSpec":
+        given = self.model_fields_set
+        if self.schedule is None:
+            for field in _OF_SCHEDULES:
+                if field in given and getattr(self, field) != type(self).model_fields[field].default:
+                    raise ValueError(f"'{field}' is only for a process with a 'schedule'")
+            return self
+        for field in _OF_SERVERS:
+            if field in given and getattr(self, field) != type(self).model_fields[field].get_default(
+                call_default_factory=True
+            ):
+                raise ValueError(f"'{field}' is not for a process with a 'schedule': it takes no requests")
+        if self.instances.max > 1:
+            raise ValueError(
+                f"{self.instances.max} instances are not for a process with a 'schedule': "
+                "1 runs it, 0 suspends it, and 'overlap' says whether two runs may go on at once"
+            )
+        return self
+
+    @property
+    def timed(self) -> bool:
+        """Whether it runs by the clock."""
+        return self.schedule is not None
 
 
 class When(StrEnum):
@@ -196,6 +257,12 @@ class AppSpec(Spec):
             env = {key: _scalar(item) for key, item in value["env"].items()}
             return {**value, "env": env}
         return value
+
+    @model_validator(mode="after")
+    def _web_takes_requests(self) -> "AppSpec":
+        if (web := self.processes.get("web")) is not None and web.timed:
+            raise ValueError("process 'web' takes requests and cannot have a 'schedule': give the process another name")
+        return self
 
     @model_validator(mode="after")
     def _env_keys_are_names(self) -> "AppSpec":

@@ -63,7 +63,8 @@ def overridden(spec: AppSpec, overrides: Mapping[str, Override]) -> AppSpec:
         if (process := processes.get(name)) is None:
             continue
         update: dict[str, object] = {}
-        if override.instances is not None:
+        # A process that got a schedule keeps nothing of how many ran of it before.
+        if override.instances is not None and not (process.timed and override.instances.max > 1):
             update["instances"] = override.instances
         if override.size is not None:
             update["size"] = override.size

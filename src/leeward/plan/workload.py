@@ -18,10 +18,11 @@ def workloads(
     counts: Mapping[str, int] | None = None,
     sizes: Mapping[Size, Limits] = SIZES,
 ) -> tuple[Workload, ...]:
-    """One workload for each process of `release`; `counts` are the autoscaler's wishes by process."""
+    """One workload for each process of `release` that always runs; `counts` are the autoscaler's wishes by process."""
     return tuple(
         workload(app, release, generation, name, process, routed, (counts or {}).get(name), sizes)
         for name, process in sorted(release.spec.processes.items())
+        if not process.timed
     )
 
 
@@ -75,6 +76,7 @@ def same_instances(old: Release, new: Release) -> bool:
             {
                 name: (process.command or release.commands.get(name), process.size, process.port, process.health)
                 for name, process in release.spec.processes.items()
+                if not process.timed
             },
         )
 

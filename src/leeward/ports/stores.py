@@ -11,6 +11,7 @@ from leeward.model.image import BaseState, ImageFacts, LayerPackages, Standing
 from leeward.model.login import Login
 from leeward.model.region import Region
 from leeward.model.release import Deploy, Receipt, Release, Step
+from leeward.model.run import Mark, Run
 from leeward.model.runtime import LogLine
 from leeward.model.secret import Env
 from leeward.model.wish import App
@@ -270,6 +271,42 @@ class ImageStore(Protocol):
         ...
 
 
+class RunStore(Protocol):
+    """What processes with a schedule did, and since when each schedule counts."""
+
+    async def put(self, run: Run, keep: int) -> None:
+        """Add a run, or change it; of its process only the last `keep` stay. One that ended stays as it is."""
+        ...
+
+    async def cancel(self, app: str, id: str, why: str) -> Run:
+        """Have a run end, for this reason; the first one stays. Raises NotFound."""
+        ...
+
+    async def get(self, app: str, id: str) -> Run:
+        """Raises NotFound."""
+        ...
+
+    async def list(self, app: str, process: str = "", before: float = 0.0, limit: int = 50) -> Page[Run]:
+        """Newest first, those that were due before `before` (Unix seconds; 0: from the top)."""
+        ...
+
+    async def known(self, app: str) -> Sequence[Run]:
+        """All of one app."""
+        ...
+
+    async def going_on(self) -> frozenset[str]:
+        """The apps of which a run has not ended."""
+        ...
+
+    async def marks(self, app: str) -> Sequence[Mark]:
+        """Since when each schedule of an app counts."""
+        ...
+
+    async def put_mark(self, mark: Mark) -> None:
+        """Let a schedule count since then."""
+        ...
+
+
 class LogStore(Protocol):
     """Lines that processes and builds printed; within a byte budget for each app."""
 
@@ -339,6 +376,7 @@ class Stores:
     regions: RegionStore
     logins: LoginStore
     images: ImageStore
+    runs: RunStore
     logs: LogStore
     samples: SampleStore
     notices: Notices

@@ -20,6 +20,7 @@ from leeward.services.packages import Packages
 from leeward.services.platform import Platform
 from leeward.services.regions import Regions
 from leeward.services.registries import Registries
+from leeward.services.runs import Runs
 from leeward.services.seen import Seen
 from leeward.services.sources import Sources
 from leeward.settings import Settings
@@ -56,6 +57,7 @@ class Services:
     packages: Packages = field(init=False)
     registries: Registries = field(init=False)
     sources: Sources = field(init=False)
+    runs: Runs = field(init=False)
 
     def __post_init__(self) -> None:
         context = Context(
@@ -87,6 +89,7 @@ class Services:
             "packages": Packages(context),
             "registries": Registries(context),
             "sources": Sources(context, deploys),
+            "runs": Runs(context),
         }
         for name, service in made.items():
             object.__setattr__(self, name, service)

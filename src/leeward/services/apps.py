@@ -1,6 +1,6 @@
 """Apps: make, see, change how much runs, end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
@@ -12,10 +12,12 @@ from leeward.model import parse
 from leeward.model.access import Caller, Scope
 from leeward.model.app import AppSpec, Instances
 from leeward.model.release import Deploy, DeployKind, Release
+from leeward.model.run import Run
 from leeward.model.runtime import InstanceState
 from leeward.model.sizes import Size
 from leeward.model.wish import App, Override
 from leeward.plan.release import WEB, overridden
+from leeward.plan.timed import timed_names
 from leeward.ports import Page
 from leeward.services.context import Context, require, standing
 from leeward.services.deploys import Deploys
@@ -123,7 +125,9 @@ class Apps:
             url=self._context.settings.url_of(name),
             urls=tuple(domain.url for domain in hosts(app, release, self._context.settings)),
             spec=overridden(app.spec, app.overrides),
-            processes=process_views(app, release, seen),
+            processes=process_views(
+                app, release, seen, await self._last_runs(name, release), self._context.clock.now()
+            ),
             source=source_view(app.source) if app.source else None,
             deploy=await self._deploys.view(newest) if newest else None,
             hook=bool(app.hook_digest),
@@ -132,6 +136,14 @@ class Apps:
 
     async def _live(self, app: App) -> Release | None:
         return await self._stores.releases.get(app.name, app.live) if app.live is not None else None
+
+    async def _last_runs(self, name: str, release: Release | None) -> Mapping[str, Run]:
+        """The last run of each process with a schedule."""
+        found = {}
+        for process in timed_names(release):
+            for run in (await self._stores.runs.list(name, process, limit=1)).items:
+                found[process] = run
+        return found
 
     async def delete(self, caller: Caller, name: str) -> None:
         """Ask for the end of an app and all that is its own; may be asked again. Raises NotFound."""
@@ -167,6 +179,7 @@ class Apps:
             )
         known = [process.name for process in process_views(app, release, self._context.seen.get(name))]
         changes = wanted_overrides(processes or {}, size, known)
+        _refuse_copies(changes, timed_names(release))
         await self._stores.apps.update(name, lambda old: replace(standing(old), overrides=_with(old, changes)))
         said = ", ".join(_said(process, change) for process, change in sorted(changes.items()))
         await self._context.note(caller, "app.scaled", f"app '{name}' scaled: {said}", name)
@@ -235,6 +248,20 @@ def wanted_overrides(processes: Wanted, size: Size | str | None, known: Sequence
     if problems:
         raise Invalid(problems)
     return {name: Override(count, Size(size) if size is not None else None) for name, count in counts.items()}
+
+
+def _refuse_copies(changes: Mapping[str, Override], timed: Collection[str]) -> None:
+    """Raises Invalid for several instances of what runs by the clock."""
+    wrong = [name for name in sorted(timed) if (change := changes.get(name)) and change.instances]
+    problems = [
+        Problem(
+            f"processes/{name}", f"{count.max} instances are not for a process with a schedule", "1 runs it, 0 does not"
+        )
+        for name in wrong
+        if (count := changes[name].instances) is not None and count.max > 1
+    ]
+    if problems:
+        raise Invalid(problems)
 
 
 def _problem(process: str, item: Any) -> Problem:

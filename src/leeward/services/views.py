@@ -1,21 +1,25 @@
 """What is shown of apps and deploys: wishes and what is seen, put together. Pure."""
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from leeward.model.address import redacted
 from leeward.model.app import AppSpec, ProcessSpec
 from leeward.model.release import Deploy, DeployStatus, Release, SourceRef
+from leeward.model.run import Run
 from leeward.model.runtime import Instance, InstanceState, Observed
+from leeward.model.schedule import schedule
 from leeward.model.sizes import Size
 from leeward.model.wish import App
 from leeward.plan.release import WEB, overridden
+from leeward.plan.timed import suspended
+from leeward.services.runs import RunView, run_view
 from leeward.settings import Settings
 
 # What stands before the host in a URL may be a token.
-_CREDENTIALS = re.compile(r"^(\w[\w+.-]*://)[^/@]*:?[^/@]*@")
+NO_RUNS: Mapping[str, Run] = {}
 _DOWN = (InstanceState.CRASHED, InstanceState.UNHEALTHY)
 
 
@@ -60,6 +64,12 @@ class ProcessView:
     health_path: str
     ready: int
     instances: tuple[InstanceView, ...]
+    schedule: str | None = None
+    timezone: str = "UTC"
+    suspended: bool = False
+    last_run: RunView | None = None
+    next_run_at: datetime | None = None
+    """When the clock runs it next; None for a process without a schedule, and for one that is suspended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +227,7 @@ def stopped(app: App) -> bool:
     names = set(app.spec.processes) | set(app.overrides) or {WEB}
     plain = {name: app.spec.processes.get(name, ProcessSpec()) for name in names}
     wished = overridden(app.spec.model_copy(update={"processes": plain}), app.overrides)
-    return all(process.instances.max == 0 for process in wished.processes.values())
+    return all(process.instances.max == 0 for process in wished.processes.values() if not process.timed)
 
 
 def version(number: int | None) -> str | None:
@@ -240,16 +250,48 @@ def instance_view(instance: Instance) -> InstanceView:
     )
 
 
-def process_views(app: App, release: Release | None, observed: Observed) -> tuple[ProcessView, ...]:
-    """Every process of an app, `web` first: those of its live release (else of its spec), and what runs."""
+def process_views(
+    app: App,
+    release: Release | None,
+    observed: Observed,
+    runs: Mapping[str, Run] = NO_RUNS,
+    now: datetime | None = None,
+) -> tuple[ProcessView, ...]:
+    """Every process of an app, `web` first: those of its live release (else of its spec), and what runs.
+
+    `runs` are the last ones of processes with a schedule, whose next one is told with `now`.
+    """
     spec = release.spec if release else app.spec
     commands = dict(release.commands) if release else {}
     running = [instance.process for instance in observed.instances]
     specs = {name: ProcessSpec() for name in (*commands, *running)} | dict(spec.processes)
     specs = dict(overridden(spec.model_copy(update={"processes": specs}), app.overrides).processes)
+    idle = suspended(specs)
     return tuple(
-        _process(name, specs[name], specs[name].command or commands.get(name), observed)
+        _timed(
+            _process(name, specs[name], specs[name].command or commands.get(name), observed),
+            specs[name],
+            runs.get(name),
+            idle,
+            now if release is not None else None,
+        )
         for name in sorted(specs, key=lambda name: (name != WEB, name))
+    )
+
+
+def _timed(view: ProcessView, spec: ProcessSpec, last: Run | None, idle: bool, now: datetime | None) -> ProcessView:
+    """The view of a process, with its schedule where it has one."""
+    if spec.schedule is None:
+        return view
+    waits = idle or spec.instances.max == 0
+    times = schedule(spec.schedule, spec.timezone)
+    return replace(
+        view,
+        schedule=spec.schedule,
+        timezone=spec.timezone,
+        suspended=waits,
+        last_run=run_view(last) if last is not None else None,
+        next_run_at=None if waits or now is None else times.after(now),
     )
 
 
@@ -271,8 +313,7 @@ def _process(name: str, spec: ProcessSpec, command: str | None, observed: Observ
 
 def source_view(source: SourceRef) -> SourceView:
     """Where the bytes come from."""
-    url = _CREDENTIALS.sub(r"\1***@", source.url)
-    return SourceView(source.kind.value, url, source.ref, source.image, source.upload, source.path)
+    return SourceView(source.kind.value, redacted(source.url), source.ref, source.image, source.upload, source.path)
 
 
 def deploy_view(deploy: Deploy, settings: Settings, image: str = "") -> DeployView:

@@ -261,3 +261,42 @@ bases = Table(
     Column("problem", Text, nullable=False),
     Column("checked_at", Double),
 )
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("app", Text, ForeignKey("apps.name", ondelete="CASCADE"), primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("process", Text, nullable=False),
+    Column("release", Integer, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("scheduled_at", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("instance", Text, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+    Column("attempts", Integer, nullable=False),
+    Column("exit_code", Integer),
+    Column("reason", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("tail", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("cancel", Text, nullable=False),
+    Index("runs_by_time", "app", "process", "scheduled_at"),
+    Index(
+        "runs_that_go_on",
+        "app",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+
+# Since when each schedule counts.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("app", Text, ForeignKey("apps.name", ondelete="CASCADE"), primary_key=True),
+    Column("process", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("since", Double, nullable=False),
+)

@@ -14,6 +14,7 @@ from leeward.api.routes import (
     platform,
     regions,
     registries,
+    runs,
     sources,
 )
 
@@ -24,6 +25,7 @@ ROUTERS = (
     deploys.router,
     environment.router,
     domains.router,
+    runs.router,
     logs.router,
     metrics.router,
     events.router,

@@ -20,6 +20,8 @@ HOME = "leeward.home"
 ROLE = "leeward.role"
 INSTANCE = "instance"
 ONCE = "once"
+RUN = "run"
+RUN_LABEL = "leeward.run"
 
 # Images from a user's Dockerfile often begin as root, give up files and rights, and then change to their user.
 _OWN_ROOT_CAPABILITIES = ("CHOWN", "SETUID", "SETGID", "DAC_OVERRIDE", "FOWNER", "NET_BIND_SERVICE", "KILL")
@@ -58,6 +60,8 @@ class Container:
     """Whether other apps of the project find it by name."""
     named_host: str = ""
     """Its address in the network of names."""
+    run: str = ""
+    """Which run of a schedule it is, as text."""
 
     @property
     def running(self) -> bool:
@@ -110,9 +114,17 @@ def environment(want: Workload) -> list[str]:
 
 
 def render(
-    want: Workload, *, home: str, network: str, suffix: str, millicpu: int, parent: str = "", role: str = INSTANCE
+    want: Workload,
+    *,
+    home: str,
+    network: str,
+    suffix: str,
+    millicpu: int,
+    parent: str = "",
+    role: str = INSTANCE,
+    retries: int = 0,
 ) -> dict[str, Any]:
-    """The body of Docker's `POST /containers/create`."""
+    """The body of Docker's `POST /containers/create`; with `retries`, Docker starts what fails so often again."""
     memory = want.memory_mib * MIB
     command = arguments(want.command)
     host: dict[str, Any] = {
@@ -132,6 +144,8 @@ def render(
         # process that ends with 0 is as gone as any other. Docker waits 0.1 s before the first restart and doubles
         # that up to a minute while runs are shorter than ten seconds.
         "RestartPolicy": {"Name": "unless-stopped" if role == INSTANCE else "no"},
+        # A retry is Docker's too, so that it needs no control plane; 0 would mean without end.
+        **({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": retries}} if retries else {}),
     }
     if want.read_only:
         # Half of the memory: a full /tmp is an error that a process can handle, memory that is used up is not.
@@ -180,6 +194,7 @@ def parse(shown: Mapping[str, Any], network: str, names: str) -> Container:
         nano_cpus=int(shown["HostConfig"].get("NanoCpus") or 0),
         named=names in networks,
         named_host=(networks.get(names) or {}).get("IPAddress") or "",
+        run=labels.get(RUN_LABEL, ""),
     )
 
 

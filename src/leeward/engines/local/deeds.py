@@ -68,10 +68,22 @@ class Deeds:
 
     # --- start and stop -----------------------------------------------------------------------------------
 
-    async def make(self, want: Workload, millicpu: int, role: str = INSTANCE, address: str = "") -> tuple[str, str]:
-        """Create a container in its project's network: its id and name. Raises RolloutFailed, Unavailable."""
+    async def make(
+        self,
+        want: Workload,
+        millicpu: int,
+        role: str = INSTANCE,
+        address: str = "",
+        *,
+        suffix: str = "",
+        retries: int = 0,
+    ) -> tuple[str, str]:
+        """Create a container in its project's network: its id and name. Raises RolloutFailed, Unavailable.
+
+        With a `suffix` of the caller's it raises Conflict where that container is there already.
+        """
         host = await self.host()
-        suffix = secrets.token_hex(3)
+        suffix = suffix or secrets.token_hex(3)
         name = name_of(want, suffix, role)
         body = render(
             want,
@@ -81,6 +93,7 @@ class Deeds:
             millicpu=min(millicpu, int(host.cores * 1000)),
             parent=host.parent,
             role=role,
+            retries=retries,
         )
         if address:
             network = network_name(self._home, want.project)
@@ -156,6 +169,15 @@ class Deeds:
         finally:
             self._sight.stopping.discard(container.name)
             await self._sight.look(container.id)
+
+    def halt(self, container: Container) -> None:
+        """Begin to end a container that stays, so that its end is seen. Does not wait."""
+        self._tasks.start("end", container.id, lambda: self._halted(container))
+
+    async def _halted(self, container: Container) -> None:
+        with contextlib.suppress(NotFound, Conflict):
+            await self._dockerd.ask("POST", f"containers/{container.id}/stop", wait_s=GRACE_S + 60, t=str(GRACE_S))
+        await self._sight.look(container.id)
 
     async def _last_words(self, container: Container, took_s: float) -> None:
         ended = await self._sight.look(container.id)

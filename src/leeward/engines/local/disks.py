@@ -1,5 +1,6 @@
 """Keep what instances write to their own file systems within its bound."""
 
+from leeward.engines.local.container import RUN
 from leeward.engines.local.deeds import Deeds
 from leeward.engines.local.dockerd import Dockerd
 from leeward.engines.local.follow import Follower
@@ -29,6 +30,6 @@ class Disks:
                 continue
             written = int(found.get("SizeRw") or 0)
             if written > self._limit_mib * MIB:
-                text = f"wrote {written // MIB} MiB to its file system, more than {self._limit_mib}, and was replaced"
+                text = f"wrote {written // MIB} MiB to its file system, more than {self._limit_mib}, and was ended"
                 await self._follower.note(container, now, text)
-                self._deeds.stop(container)
+                (self._deeds.halt if container.role == RUN else self._deeds.stop)(container)

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from leeward.engines.local import firewall
 from leeward.engines.local.cgroup import Cgroups
-from leeward.engines.local.container import MIB, ONCE, home_id
+from leeward.engines.local.container import INSTANCE, MIB, ONCE, RUN, home_id
 from leeward.engines.local.deeds import Deeds
 from leeward.engines.local.disks import Disks
 from leeward.engines.local.dockerd import Dockerd
@@ -15,10 +15,12 @@ from leeward.engines.local.follow import Follower
 from leeward.engines.local.plan import Drain, Start, Step, Stop, Unboost, boosts, lowered, next_steps
 from leeward.engines.local.runs import Runs
 from leeward.engines.local.sight import REFRESH_S, Sight
+from leeward.engines.local.timers import Timers
 from leeward.engines.local.watch import Watch
 from leeward.engines.loglines import LogSink
 from leeward.engines.loop import Tasks, every, forever
 from leeward.errors import LeewardError
+from leeward.model.run import Run, SeenRun, Timed
 from leeward.model.runtime import Observed, Usage, Workload
 from leeward.ports.world import Clock, Say
 from leeward.settings import Settings
@@ -26,6 +28,7 @@ from leeward.settings import Settings
 _FIREWALL_S = 30.0
 _DISKS_S = 60.0
 _BOOST_S = 0.5
+_TIMED_S = 1.0
 
 
 class LocalEngine:
@@ -42,6 +45,16 @@ class LocalEngine:
         self._watch = Watch(self._dockerd, self.home, self._sight, follower, self._tasks, self._now, settings.domain)
         self._deeds = Deeds(self._dockerd, self.home, settings.network_pool, self._sight, follower, self._tasks)
         self._runs = Runs(self._dockerd, self._sight, self._deeds)
+        self._timers = Timers(
+            self._dockerd,
+            self.home,
+            self._sight,
+            self._deeds,
+            follower,
+            self._tasks,
+            self._now,
+            self._watch.out_of_memory,
+        )
         self._disks = Disks(self._dockerd, self._sight, self._deeds, follower, settings.instance_disk_mib)
         self._cgroups = Cgroups()
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -63,6 +76,7 @@ class LocalEngine:
                 group.create_task(every(_FIREWALL_S, "firewall", self._hold_firewall))
                 group.create_task(every(_BOOST_S, "boost", self._lower))
                 group.create_task(every(_DISKS_S, "disks", self.bound_disks))
+                group.create_task(every(_TIMED_S, "time of runs", self._timers.bound))
                 group.create_task(forever("leftovers", self._sweep_leftovers))
         finally:
             self._watch.on = False
@@ -160,7 +174,8 @@ class LocalEngine:
         """Stop what runs of `app`, but for the processes in `keep`; with none kept its networks go too."""
         async with self._locks[app]:
             await self._sight.fresh_enough()
-            gone = [c for c in self._sight.instances() if c.app == app and c.process not in keep]
+            mine = (*self._sight.instances(), *self._timers.containers(app))
+            gone = [c for c in mine if c.app == app and c.process not in keep]
             for container in gone:
                 self._deeds.stop(container)
         if not keep:
@@ -184,7 +199,7 @@ class LocalEngine:
     async def apps(self) -> frozenset[str]:
         """The apps of which anything runs."""
         await self._looked()
-        return frozenset(container.app for container in self._sight.instances())
+        return frozenset(c.app for c in self._sight.containers.values() if c.role in (INSTANCE, RUN))
 
     async def _looked(self) -> None:
         """Have looked once; later a dockerd that does not answer makes what we know old, not wrong."""
@@ -227,3 +242,32 @@ class LocalEngine:
     async def run_once(self, want: Workload, command: str, say: Say, timeout_s: float) -> int:
         """Run one command in a fresh instance of `want`, to its end; its exit code."""
         return await self._runs.once(want, command, say, timeout_s)
+
+    # --- by the clock -------------------------------------------------------------------------------------
+
+    async def schedule(self, app: str, wants: Sequence[Timed]) -> bool:
+        """Docker has no clock: the caller begins what is due."""
+        return False
+
+    async def begin(self, want: Timed, run: Run) -> None:
+        """Have this run in a container of its own, which has the run's name: there is never a second one."""
+        await self._looked()
+        async with self._locks[run.app]:
+            await self._timers.begin(want, run)
+
+    async def runs(self, app: str) -> Sequence[SeenRun]:
+        """Every run whose container is there."""
+        await self._looked()
+        return await self._timers.seen(app)
+
+    async def last_lines(self, app: str, run: str) -> Sequence[str]:
+        """What an ended run printed last; all that it printed is in the log then."""
+        return await self._timers.last_lines(app, run)
+
+    async def end(self, app: str, run: str) -> None:
+        """Begin to end a run before its time."""
+        self._timers.end(app, run)
+
+    async def forget(self, app: str, run: str) -> None:
+        """Remove the container of a run that has ended."""
+        await self._timers.forget(app, run)

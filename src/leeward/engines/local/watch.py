@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 from leeward.engines.local import verdict as verdicts
-from leeward.engines.local.container import GRACE_S, HOME, INSTANCE, Container
+from leeward.engines.local.container import GRACE_S, HOME, INSTANCE, RUN, Container
 from leeward.engines.local.dockerd import Dockerd
 from leeward.engines.local.follow import Follower
 from leeward.engines.local.listeners import Listener, listeners, nobody_answers
@@ -77,6 +77,8 @@ class Watch:
             self._ooms.pop(container.id, None)
             self._exits.pop(container.id, None)
             return
+        if self.on and current.role == RUN and current.running:
+            self._tasks.start("log", current.id, lambda: self._follow(current), lambda: self._again(current.id))
         if not self.on or current.role != INSTANCE:
             return
         if current.name in self._sight.stopping or not current.running:
@@ -139,6 +141,8 @@ class Watch:
     async def _died(self, id: str, code: int, at: float) -> None:
         before = self._sight.containers.get(id)
         container = await self._sight.look(id)
+        if container is not None and container.role == RUN:
+            self._sight.changed(container.app)
         if container is None or container.role != INSTANCE:
             return
         if container.name in self._sight.stopping or container.name in self._sight.restarting:
@@ -156,6 +160,11 @@ class Watch:
             return await self._follower.tail(container, since)
         except LeewardError:
             return []
+
+    def out_of_memory(self, container: Container) -> bool:
+        """Whether its last end was the kernel's, for the memory that it used."""
+        late = abs(container.finished_at - self._ooms.get(container.id, 0.0)) < _OOM_LATE_S
+        return container.exit_code == _SIGKILL and (container.oom_killed or late)
 
     def _blame_memory(self, id: str) -> None:
         """The kernel's word came after the exit."""
