@@ -110,7 +110,7 @@ class AppStoreContract:
             domains=("b.example.com",),
             source=SOURCE,
             live=3,
-            generation=7,
+            generation=1_795_529_190_409,
             cache_generation=2,
             hook_digest="d" * 64,
             webhook_secret=Secret("whisper"),

@@ -207,9 +207,12 @@ async def test_an_edge_that_is_away_delays_a_deploy_and_does_not_fail_it(plane: 
         while "attempts" not in (await plane.stores.deploys.get(wish.id)).carry:
             await plane.deploys.tick()
             await asyncio.sleep(0.01)
+    begun = (await plane.stores.deploys.get(wish.id)).carry["generation"]
     plane.edge.down = False
 
-    assert (await plane.finish(wish)).status is DeployStatus.LIVE
+    done = await plane.finish(wish)
+
+    assert (done.status, done.carry["generation"]) == (DeployStatus.LIVE, begun)
 
 
 async def test_an_image_that_vanished_from_the_engine_is_had_from_the_registry_again(plane: Stage) -> None:

@@ -160,7 +160,9 @@ class Deploys:
         if attempts >= ATTEMPTS:
             await self._fail(deploy, error)
             return
-        await self._save(replace(deploy, carry={**deploy.carry, "attempts": str(attempts)}))
+        # What the phase wrote before it broke off holds: the next attempt goes on with the same instances.
+        known = await self._stores.deploys.get(deploy.id)
+        await self._save(replace(known, carry={**known.carry, "attempts": str(attempts)}))
         await self._stores.deploys.renew(deploy.id, self.owner, self._clock.now(), RETRY_S)
 
     async def _fail(self, deploy: Deploy, error: LeewardError) -> None:

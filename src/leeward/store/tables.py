@@ -45,7 +45,7 @@ apps = Table(
     Column("domains", Text, nullable=False),
     Column("source", Text),
     Column("live", Integer),
-    Column("generation", Integer, nullable=False),
+    Column("generation", Number, nullable=False),
     Column("cache_generation", Integer, nullable=False),
     Column("hook_digest", Text, nullable=False),
     Column("webhook_secret", Text),
