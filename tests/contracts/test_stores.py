@@ -161,6 +161,25 @@ class AppStoreContract:
 
         assert (await stores.apps.get("shop")).generation == 20
 
+    async def test_a_host_is_one_apps_of_all_that_ask_at_once(self, stores: Stores) -> None:
+        for name in ("a", "b", "c"):
+            await stores.apps.create(App(name))
+        taking = (
+            stores.apps.update("a", lambda app: replace(app, domains=("www.example.com",))),
+            stores.apps.update("b", lambda app: replace(app, spec=AppSpec(domains=("www.example.com",)))),
+            stores.apps.update("c", lambda app: replace(app, domains=("ww.example.com", "www.example.com"))),
+            stores.apps.create(App("d", spec=AppSpec(domains=("www.example.com",)))),
+        )
+
+        results = await asyncio.gather(*taking, return_exceptions=True)
+
+        refused = [each for each in results if isinstance(each, Conflict)]
+        assert len(refused) == 3 and {each.code for each in refused} == {"taken"}
+        owners = [
+            app for app in (await stores.apps.list()).items if "www.example.com" in (*app.domains, *app.spec.domains)
+        ]
+        assert len(owners) == 1
+
     async def test_an_update_that_raises_changes_nothing(self, stores: Stores) -> None:
         await stores.apps.create(App("shop"))
 

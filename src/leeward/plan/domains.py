@@ -8,7 +8,10 @@ from leeward.model.wish import App
 
 def refused(app: str, hosts: Sequence[str], domain: str, others: Iterable[App]) -> Conflict | None:
     """Why one of the hosts is not for `app`: it is the platform's own, or another app's; None when all are free."""
-    return _platforms_own(app, hosts, domain) or _taken(app, hosts, others)
+    if (problem := _platforms_own(app, hosts, domain)) is not None:
+        return problem
+    named = (taken(app, hosts, other.name, (*other.spec.domains, *other.domains)) for other in others)
+    return next((problem for problem in named if problem is not None), None)
 
 
 def _platforms_own(app: str, hosts: Sequence[str], domain: str) -> Conflict | None:
@@ -21,14 +24,13 @@ def _platforms_own(app: str, hosts: Sequence[str], domain: str) -> Conflict | No
     return None
 
 
-def _taken(app: str, hosts: Sequence[str], others: Iterable[App]) -> Conflict | None:
+def taken(app: str, hosts: Sequence[str], other: str, theirs: Sequence[str]) -> Conflict | None:
     """Why one of the hosts is not for `app`: another app has it, by its manifest or by `lee domains`."""
-    for other in others:
-        both = set(hosts) & {*other.spec.domains, *other.domains}
-        if other.name != app and both:
-            return Conflict(
-                f"domain '{min(both)}' belongs to app '{other.name}'",
-                hint=f"remove it there first: `lee domains remove {other.name} {min(both)}`",
-                code="taken",
-            )
-    return None
+    both = set(hosts) & set(theirs)
+    if other == app or not both:
+        return None
+    return Conflict(
+        f"domain '{min(both)}' belongs to app '{other}'",
+        hint=f"remove it there first: `lee domains remove {other} {min(both)}`",
+        code="taken",
+    )

@@ -49,7 +49,7 @@ class AppStore(Protocol):
     """Wishes."""
 
     async def create(self, app: App) -> None:
-        """Add an app. Raises Conflict when the name is taken."""
+        """Add an app. Raises Conflict when the name, or one of its hosts, is taken."""
         ...
 
     async def get(self, name: str) -> App:
@@ -63,7 +63,7 @@ class AppStore(Protocol):
         ...
 
     async def update(self, name: str, change: Callable[[App], App]) -> App:
-        """Read, change, write in one transaction; the new value. Raises NotFound."""
+        """Read, change, write in one transaction; the new value. Raises NotFound, Conflict when a host is another's."""
         ...
 
     async def delete(self, name: str) -> None:

@@ -96,7 +96,9 @@ class Deploys:
             await self._stores.apps.create(
                 App(name, spec=spec or AppSpec(), source=followed(source), created_at=self._context.clock.now())
             )
-        except Conflict:
+        except Conflict as error:
+            if error.code != "name-taken":
+                raise
             return False
         await self._context.note(caller, "app.created", f"app '{name}' created", name)
         return True
@@ -171,6 +173,7 @@ class Deploys:
             raise Conflict(
                 f"{target.version} of '{app}' is live already", hint=f"see the others with `lee releases {app}`"
             )
+        await refuse_taken(self._context, app, target.spec.domains)
         source = SourceRef(SourceKind.NONE, release=target.number, commit=target.commit or "")
         return await self.queue(caller, app, DeployKind.ROLLBACK, source, f"back to {target.version}")
 

@@ -13,6 +13,7 @@ from leeward.model.secret import Env, Secret, Variable
 from leeward.model.wish import App
 from leeward.ports import Clock, Notices, Page
 from leeward.store.addresses import opened, sealed
+from leeward.store.claims import refuse_taken
 from leeward.store.database import Database, to_the_end
 from leeward.store.rows import app_of, app_row
 from leeward.store.tables import apps, variables
@@ -34,9 +35,10 @@ class SqlAppStore:
 
     @to_the_end
     async def create(self, app: App) -> None:
-        """Add an app. Raises Conflict when the name is taken."""
+        """Add an app. Raises Conflict when the name, or one of its hosts, is taken."""
         try:
             async with self._database.write() as connection:
+                await refuse_taken(connection, None, app)
                 values = await self._row(connection, app)
                 values["webhook_secret"] = await self._sealed_webhook(connection, app)
                 await connection.execute(insert(apps).values(**values))
@@ -71,12 +73,13 @@ class SqlAppStore:
 
     @to_the_end
     async def update(self, name: str, change: Callable[[App], App]) -> App:
-        """Read, change, write in one transaction; the new value. Raises NotFound."""
+        """Read, change, write in one transaction; the new value. Raises NotFound, Conflict when a host is another's."""
         async with self._database.write() as connection:
             before = await self._get(connection, name)
             after = change(before)
             if after == before:
                 return before
+            await refuse_taken(connection, before, after)
             values = await self._row(connection, after)
             if after.webhook_secret != before.webhook_secret:
                 values["webhook_secret"] = await self._sealed_webhook(connection, after)

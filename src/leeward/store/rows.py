@@ -39,6 +39,11 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
+def texts(text: str) -> tuple[str, ...]:
+    """A list of texts from JSON text."""
+    return tuple(json.loads(text))
+
+
 def env_text(env: Env) -> str:
     """An environment as JSON text: to be sealed before it is stored."""
     return dump([[variable.key, variable.value.reveal(), variable.secret] for variable in env])
@@ -75,7 +80,7 @@ def app_of(row: Any, source: SourceRef | None, webhook_secret: Secret | None) ->
         project=row.project,
         spec=spec(row.spec),
         overrides={process: _override_of(value) for process, value in json.loads(row.overrides).items()},
-        domains=tuple(json.loads(row.domains)),
+        domains=texts(row.domains),
         source=source,
         live=row.live,
         generation=row.generation,
