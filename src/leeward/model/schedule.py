@@ -25,7 +25,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 # As far as clusters look: a leap day is never farther away in this century.
 _DAYS_AHEAD = 5 * 366
-_MINUTE = timedelta(minutes=1)
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
 _PART = re.compile(r"(?P<low>\*|\?|\w+)(-(?P<high>\w+))?(/(?P<step>\w+))?")
 
 
@@ -64,13 +64,7 @@ class Schedule:
 
     def after(self, moment: datetime) -> datetime | None:
         """The first time later than `moment`, in UTC; None when there is none in five years."""
-        day = moment.astimezone(self.zone).date()
-        # One day earlier: where a clock is set back over midnight, the same date comes twice.
-        for offset in range(-1, _DAYS_AHEAD):
-            for at in self._on(day + timedelta(days=offset)):
-                if at > moment:
-                    return at
-        return None
+        return next(self._later(moment.astimezone(UTC)), None)
 
     def latest(self, since: datetime, until: datetime) -> datetime | None:
         """The last time later than `since` and not later than `until`, in UTC."""
@@ -85,10 +79,10 @@ class Schedule:
     def count(self, since: datetime, until: datetime, most: int = 1000) -> int:
         """How many times lie between, `since` excluded; counts no further than `most`."""
         found = 0
-        at = self.after(since)
-        while at is not None and at <= until and found < most:
+        for at in self._later(since.astimezone(UTC)):
+            if at > until or found >= most:
+                break
             found += 1
-            at = self.after(at)
         return found
 
     def matches(self, moment: datetime) -> bool:
@@ -96,23 +90,35 @@ class Schedule:
         local = moment.astimezone(self.zone)
         return local.minute in self.minutes and local.hour in self.hours and self._day(local.date())
 
+    def _later(self, moment: datetime) -> Iterator[datetime]:
+        day = moment.astimezone(self.zone).date()
+        # One day earlier: where a clock is set back over midnight, the same date comes twice.
+        for offset in range(-1, _DAYS_AHEAD):
+            yield from self._on(day + timedelta(days=offset), moment)
+
     def _day(self, day: date) -> bool:
         if day.month not in self.months:
             return False
         by_month, by_week = day.day in self.days, day.isoweekday() % 7 in self.weekdays
         return (by_month and by_week) if self.both_days else (by_month or by_week)
 
-    def _on(self, day: date) -> Iterator[datetime]:
-        """The times of one date, in their order."""
+    def _on(self, day: date, since: datetime = _BEGINNING) -> Iterator[datetime]:
+        """The times of one date that are later than `since`, in their order."""
         if not self._day(day):
             return
         begins = [datetime.combine(each, time(), self.zone).utcoffset() for each in (day, day + timedelta(days=1))]
         if begins[0] == begins[1] and begins[0] is not None:
             midnight = datetime.combine(day, time(), UTC) - begins[0]
-            for hour in sorted(self.hours):
+            passed = (since - midnight) // timedelta(hours=1)
+            for hour in sorted(hour for hour in self.hours if hour >= passed):
                 for minute in sorted(self.minutes):
-                    yield midnight + timedelta(hours=hour, minutes=minute)
+                    if (at := midnight + timedelta(hours=hour, minutes=minute)) > since:
+                        yield at
             return
+        yield from (at for at in self._on_changing(day) if at > since)
+
+    def _on_changing(self, day: date) -> list[datetime]:
+        """The times of a date on which the clock is set."""
         found: set[datetime] = set()
         for hour in self.hours:
             for minute in self.minutes:
@@ -123,7 +129,7 @@ class Schedule:
                     # A time that is skipped comes back as another one.
                     if (shown.date(), shown.hour, shown.minute) == (day, hour, minute):
                         found.add(at)
-        yield from sorted(found)
+        return sorted(found)
 
 
 def zone(name: str) -> tzinfo:
