@@ -1,12 +1,20 @@
 """The house: rooms, names and lengths."""
 
 import ast
+import functools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src" / "leeward").rglob("*.py"))
 NOT_ROOMS = {"utils", "helpers", "common", "base", "core", "manager", "misc", "util", "helper"}
+
+
+@functools.cache
+def nodes(path: Path) -> Sequence[ast.AST]:
+    """A module's nodes, the module itself first; read once for all questions."""
+    return list(ast.walk(ast.parse(path.read_text())))
 
 
 def test_no_file_is_longer_than_400_lines() -> None:
@@ -26,7 +34,7 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 def test_every_module_begins_with_one_sentence() -> None:
     wrong = []
     for path in SOURCES:
-        first = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
+        first = (ast.get_docstring(nodes(path)[0]) or "").split("\n")[0]
         if not first.endswith(".") and not re.search(r"\. Pure\.?$", first):
             wrong.append(f"{path.relative_to(ROOT)}: {first!r}")
 
@@ -39,7 +47,7 @@ def test_only_the_doors_and_the_tick_catch_every_exception() -> None:
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in SOURCES
         if path.name not in allowed
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")))
     ]
@@ -51,7 +59,7 @@ def test_nothing_is_given_to_a_shell() -> None:
     shells = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if isinstance(node, ast.Call)
         for keyword in node.keywords
         if keyword.arg == "shell"

@@ -190,7 +190,7 @@ async def test_whoever_cancels_a_write_waits_for_its_end() -> None:
 
 
 def test_the_claim_is_one_statement_for_both_servers() -> None:
-    statement = claim_statement("me", 1.0, 15.0)
+    statement = claim_statement()
 
     texts = {
         name: str(statement.compile(dialect=dialect))

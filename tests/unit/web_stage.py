@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
+from tests.unit.api_stage import lent
 from tests.unit.services_stage import ADMIN, NOW, Stage, reopened, stage
 
 from leeward.api import create_api
@@ -21,6 +22,7 @@ from leeward.model.release import Deploy, DeployKind, DeployStatus, Phase, Recei
 from leeward.model.runtime import LogLine, Usage, Workload
 from leeward.model.secret import Secret, Variable
 from leeward.model.wish import App
+from leeward.services import Services
 from leeward.web.mount import mount_web
 
 URL = "https://console.lee.test"
@@ -56,12 +58,17 @@ async def dashboard(home: Path, *, seeded: bool = True, samples: bool = False) -
     async with _prepared(home, seeded) as st:
         if samples:
             await _samples(st, "shop")
-        app = create_api(st.services)
-        mount_web(app, st.services)
-        browser = client(app)
-        answer = await browser.post("/login", data={"name": "admin", "password": PASSWORD})
-        assert answer.status_code == 303, answer.text
-        yield Dashboard(st, app, browser, client(app))
+        with lent(_app_and_site, st.services) as app:
+            browser = client(app)
+            answer = await browser.post("/login", data={"name": "admin", "password": PASSWORD})
+            assert answer.status_code == 303, answer.text
+            yield Dashboard(st, app, browser, client(app))
+
+
+def _app_and_site(services: Services) -> FastAPI:
+    app = create_api(services)
+    mount_web(app, services)
+    return app
 
 
 _homes: dict[bool, Path] = {}

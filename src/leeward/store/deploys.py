@@ -9,13 +9,14 @@
 Every write of a running deploy names its owner; a write of one who lost the lease changes nothing.
 """
 
+import functools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Update, and_, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -91,7 +92,9 @@ class SqlDeployStore:
         running; it is RUNNING then. At most one running for each app, by a partial unique index."""
         try:
             async with self._database.write() as connection:
-                row = (await connection.execute(claim_statement(owner, now.timestamp(), lease_s))).first()
+                begin = now.timestamp()
+                taken = {"claimed_by": owner, "claimed_at": begin, "claimed_until": begin + lease_s}
+                row = (await connection.execute(claim_statement(), taken)).first()
                 if row is None:
                     return None
                 claimed = (await self._with_steps(connection, [row]))[0]
@@ -215,12 +218,13 @@ class SqlDeployStore:
             self._notices.publish(f"deploy/{id}")
 
 
-def claim_statement(owner: str, now: float, lease_s: float) -> Any:
-    """Find and take in one statement, so that no two owners take the same deploy."""
+@functools.cache
+def claim_statement() -> Any:
+    """Find and take in one statement, so that no two owners take the same deploy; made once, as it runs all day."""
     mine, other = deploys.alias("mine"), deploys.alias("other")
     alone: ColumnElement[bool] = ~exists().where(other.c.app == mine.c.app, other.c.status == RUNNING)
     waiting = and_(mine.c.status == QUEUED, alone)
-    abandoned = and_(mine.c.status == RUNNING, mine.c.lease_until <= now)
+    abandoned = and_(mine.c.status == RUNNING, mine.c.lease_until <= bindparam("claimed_at"))
     oldest = (
         select(mine.c.seq)
         .where(or_(waiting, abandoned))
@@ -232,7 +236,7 @@ def claim_statement(owner: str, now: float, lease_s: float) -> Any:
     return (
         update(deploys)
         .where(deploys.c.seq == oldest)
-        .values(status=RUNNING, owner=owner, lease_until=now + lease_s)
+        .values(status=RUNNING, owner=bindparam("claimed_by"), lease_until=bindparam("claimed_until"))
         .returning(deploys)
     )
 
