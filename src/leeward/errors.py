@@ -111,6 +111,12 @@ class Unavailable(LeewardError):
     exit_code = 3
 
 
+class Barred(Unavailable):
+    """Something of others that has to agree to all that we do did not answer; tried again, but not for long."""
+
+    code = "barred"
+
+
 class StepFailed(LeewardError):
     """A deploy cannot go on; the release that was live stays live. Not worth trying again."""
 

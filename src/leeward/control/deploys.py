@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from leeward.control.loop import named, pause
 from leeward.control.phases import Phases
-from leeward.errors import Cancelled, Conflict, LeewardError, Unavailable
+from leeward.errors import Barred, Cancelled, Conflict, LeewardError, Unavailable
 from leeward.model.event import Event
 from leeward.model.release import Deploy, DeployStatus, Phase, Step
 from leeward.plan.deploy import remaining
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 # A part of the platform that does not answer is asked again after this long, and at most this often: 5 minutes.
 RETRY_S = 2.0
 ATTEMPTS = 150
+# Where somebody else has to act: half a minute, as long as a restart of theirs takes.
+FEW = 15
 # Carried while what follows a failure runs: the error, as it will be told.
 _FAILING = "failing"
 
@@ -154,10 +156,10 @@ class Deploys:
         await self._stores.deploys.step(deploy.id, ended)
 
     async def _again(self, deploy: Deploy, error: Unavailable) -> None:
-        """Come back to this phase soon; give up after five minutes."""
+        """Come back to this phase soon; give up after five minutes, or sooner where only others can help."""
         attempts = int(deploy.carry.get("attempts", "0")) + 1
         log.warning("deploy %s: %s: %s (attempt %d)", deploy.id, deploy.phase, error, attempts)
-        if attempts >= ATTEMPTS:
+        if attempts >= (FEW if isinstance(error, Barred) else ATTEMPTS):
             await self._fail(deploy, error)
             return
         # What the phase wrote before it broke off holds: the next attempt goes on with the same instances.

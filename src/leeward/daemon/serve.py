@@ -45,6 +45,7 @@ from leeward.store import open_stores
 from leeward.web.mount import mount_web
 
 log = logging.getLogger(__name__)
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 def main(settings: Settings) -> None:
@@ -66,15 +67,10 @@ def main(settings: Settings) -> None:
         raise SystemExit(1) from error
 
 
-async def run(settings: Settings, waits: Callable[[], None] = lambda: None, *more: Coroutine[Any, Any, None]) -> None:
+async def run(settings: Settings, waits: Callable[[], None] = lambda: None, *more: Work) -> None:
     """The control plane, until it is told to stop; `more` runs beside it while it leads."""
     clock = SystemClock()
-    try:
-        opened = await open_stores(settings, clock, waits)
-    except BaseException:
-        for work in more:
-            work.close()
-        raise
+    opened = await open_stores(settings, clock, waits)
     async with opened as stores:
         plane = Plane(settings, clock, stores)
         await plane.run(opened.lost, *more)
@@ -89,7 +85,7 @@ async def run_in_pod(settings: Settings) -> None:
     # What an earlier process of this container left would look like an API that answers.
     settings.api_socket.unlink(missing_ok=True)
     try:
-        await run(settings, replica.waits, replica.lead())
+        await run(settings, replica.waits, replica.lead)
     finally:
         await replica.close()
 
@@ -192,7 +188,7 @@ class Plane:
         if kind == "bases":
             self.loops["bases"].poke()
 
-    async def run(self, lost: asyncio.Event, *more: Coroutine[Any, Any, None]) -> None:
+    async def run(self, lost: asyncio.Event, *more: Work) -> None:
         """Serve the API and run the loops until told to stop, or until another control plane may lead (`lost`).
 
         What deploys do is left to the next control plane; `more` runs beside it.
@@ -208,7 +204,7 @@ class Plane:
             self._watch(),
             self.lines.run(),
             _end_when(lost),
-            *more,
+            *(work() for work in more),
             *(self._loop(name) for name in self.loops),
         ]
         await self.deploys.start()

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from leeward.engines.kubernetes.reasons import refused
-from leeward.errors import Conflict, Forbidden, LeewardError, NotFound, RolloutFailed, Unavailable
+from leeward.engines.kubernetes.reasons import refused, unasked
+from leeward.errors import Barred, Conflict, Forbidden, LeewardError, NotFound, RolloutFailed, Unavailable
 
 _MAY_NOT = re.compile(
     r'cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"(?: in API group "(?P<group>[^"]*)")?(?P<where>.*)'
@@ -36,6 +36,9 @@ def failure(status: int, body: Mapping[str, Any], region: str, what: str) -> Lee
     if code in (400, 422):
         reason, hint = refused("", message) if "webhook" in message else (f"refuses it: {message[:300]}", "")
         return RolloutFailed(f"{what}: {reason}", hint=hint or "see `lee doctor --region` of the region")
+    away, hint = unasked(message)
+    if away:
+        return Barred(f"{what}: {away}", hint=hint)
     return Unavailable(
         f"the cluster of region '{region}' answered {code}" + (f": {message[:200]}" if message else ""),
         hint="it is tried again",

@@ -19,6 +19,8 @@ _NOT_EXECUTABLE = re.compile(r"permission denied|exec format error", re.I)
 _QUOTA = re.compile(r"exceeded quota: \S+, requested: (?P<asked>\S+), used: (?P<used>\S+), limited: (?P<most>\S+)")
 _SECURITY = re.compile(r"violates PodSecurity \"[^\"]*\": (?P<what>.*)", re.S)
 _WEBHOOK = re.compile(r"admission webhook \"(?P<name>[^\"]+)\" denied the request:? ?(?P<why>.*)", re.S)
+_AWAY = re.compile(r"failed calling webhook \"(?P<name>[^\"]+)\":(?P<why>.*)", re.S)
+_ADDRESS = re.compile(r".*Post \"[^\"]*\": ?", re.S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +147,26 @@ def refused(project: str, message: str) -> Reason:
         )
     if webhook := _WEBHOOK.search(message):
         return f"webhook '{webhook['name']}' refuses it: {_short(webhook['why'])}", "ask who runs the cluster"
+    if away := _AWAY.search(message):
+        return webhook_away(away["name"], away["why"])
     if "maximum cpu usage" in message or "maximum memory usage" in message:
         return f"the project's limits refuse it: {_short(message.rpartition(':')[2])}", "choose a smaller size"
     return f"the cluster refuses it: {_short(message)}", "see `lee doctor --region` of its region"
+
+
+def unasked(message: str) -> Reason:
+    """Which webhook of the cluster does not answer; nothing when it is not that."""
+    found = _AWAY.search(message)
+    return webhook_away(found["name"], found["why"]) if found else NONE
+
+
+def webhook_away(name: str, why: str) -> Reason:
+    """The cluster lets nothing in that this webhook was not asked about."""
+    short = _short(_ADDRESS.sub("", why))
+    return (
+        f"webhook '{name}' of the cluster does not answer: {short}",
+        "ask who runs the cluster: nothing is let in until it answers",
+    )
 
 
 def checked(pod: Pod, message: str, name: str) -> Reason:
