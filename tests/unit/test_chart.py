@@ -15,7 +15,7 @@ CHART = Path(__file__).parents[2] / "deploy" / "helm" / "leeward"
 
 def granted() -> list[dict[str, Any]]:
     text = (CHART / "templates" / "account.yaml").read_text()
-    found = re.search(r"^rules:\n(.*?)^---$", text, re.M | re.S)
+    found = re.search(r"kind: ClusterRole\n.*?^rules:\n(.*?)^---$", text, re.M | re.S)
     assert found is not None
     return list(yaml.safe_load(found[1]))
 
