@@ -17,6 +17,7 @@ import uvicorn
 from leeward.errors import FetchFailed, LeewardError
 from leeward.model.release import SourceKind, SourceRef
 from leeward.settings import Settings
+from leeward.sources import giturl
 from leeward.sources.git import GitSource
 from leeward.sources.githttp import GitHttp
 from leeward.sources.pushed import PushedSource
@@ -218,6 +219,63 @@ async def test_local_addresses_need_the_operators_word(tmp_path: Path, origin: P
     for url in (origin, f"file://{origin}", "https://localhost/x.git", "https://127.0.0.1/x", "https://[::1]/x"):
         with pytest.raises(FetchFailed, match="not allowed"):
             await strict(url)
+
+
+@pytest.mark.parametrize("local", [True, False])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "https://[fd00:ec2::254]/x.git",
+        "https://[::ffff:169.254.169.254]/x.git",
+        "git://169.254.170.2:80/x",
+        "ssh://git@100.100.100.200:80/x",
+        "https://2852039166/x.git",
+    ],
+)
+async def test_what_a_cloud_tells_a_machine_is_no_repository(tmp_path: Path, url: str, local: bool) -> None:
+    with pytest.raises(FetchFailed, match=r"tells this machine about itself|not allowed"):
+        await Fetches(tmp_path, local_git=local)(url)
+
+
+async def test_a_repository_from_elsewhere_names_no_path_of_this_machine(tmp_path: Path, fetch: Fetches) -> None:
+    private = tmp_path / "private"
+    private.mkdir()
+    git("init", "-q", at=private)
+    commit(private, {"secret": "hush\n"})
+    public = tmp_path / "public"
+    public.mkdir()
+    git("init", "-q", at=public)
+    commit(public, {"main.py": "x\n"})
+    git("submodule", "add", "-q", str(private), "stolen", at=public)
+    commit(public, {"more.py": "x\n"})
+    git("update-server-info", at=public)
+
+    async def show(scope: Any, receive: Any, send: Any) -> None:
+        file = public / ".git" / scope["path"].removeprefix("/x.git/")
+        found = file.is_file()
+        await send({"type": "http.response.start", "status": 200 if found else 404, "headers": []})
+        await send({"type": "http.response.body", "body": file.read_bytes() if found else b""})
+
+    async with served(show) as url:
+        with pytest.raises(FetchFailed, match=r"submodule 'stolen': .* from elsewhere may not name"):
+            await fetch(f"{url}/x.git")
+    await fetch(public)
+
+    assert (fetch.into / "stolen" / "secret").read_text() == "hush\n"
+
+
+async def test_a_repository_of_the_internet_names_none_of_this_network(tmp_path: Path) -> None:
+    source = GitSource(Settings(home=tmp_path))
+
+    outside = [
+        await source._from_outside(giturl.parse(url, local=True))
+        for url in ("https://8.8.8.8/x", "https://127.0.0.1/x", "http://10.0.0.1/x", "/srv/x")
+    ]
+    with pytest.raises(FetchFailed, match="an address of this machine or of a private network"):
+        await source._reachable(giturl.parse("https://127.0.0.1/x", local=True), public=True)
+
+    assert outside == [True, False, False, False]
 
 
 async def test_too_many_bytes_and_too_many_files_are_refused(tmp_path: Path, origin: Path) -> None:

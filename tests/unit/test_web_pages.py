@@ -103,7 +103,7 @@ async def test_the_sessions_cookie_is_kept_from_scripts_and_other_sites(shown: D
     answer = await client(shown.app).post("/login", data={"name": "admin", "password": "correct horse battery staple"})
 
     cookie = answer.headers["set-cookie"]
-    assert all(part in cookie for part in ("leeward_session=", "HttpOnly", "Secure", "SameSite=lax"))
+    assert all(part in cookie for part in ("__Host-leeward_session=", "HttpOnly", "Secure", "SameSite=lax"))
 
 
 async def test_signing_out_ends_the_session(fresh: Dashboard) -> None:
@@ -459,9 +459,9 @@ async def test_a_stream_ends_when_its_reader_has_signed_out(fresh: Dashboard) ->
             await asyncio.sleep(0)
 
     async def still() -> None:
-        await fresh.stage.services.access.authenticate(None, fresh.browser.cookies["leeward_session"])
+        await fresh.stage.services.access.authenticate(None, fresh.browser.cookies["__Host-leeward_session"])
 
-    session = fresh.browser.cookies["leeward_session"]
+    session = fresh.browser.cookies["__Host-leeward_session"]
     stream = beating(endless(), still, heartbeat_s=0.01)
     assert [await anext(stream), await anext(stream)] == [b"retry: 1000\n\n", b"data: x\n\n"]
 

@@ -12,7 +12,9 @@ from leeward.model.access import Caller
 from leeward.services import Services, access
 from leeward.services.access import refuse_cross_site
 
-COOKIE = "leeward_session"
+# With this beginning a browser takes it from the console itself only: apps are its neighbours, and a cookie that one
+# of them sets for the whole domain would else sign a visitor in as somebody else.
+COOKIE = "__Host-leeward_session"
 _bearer = HTTPBearer(auto_error=False, description="A token: `lee_…`")
 _cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="The dashboard's session")
 

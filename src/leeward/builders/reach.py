@@ -9,16 +9,12 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
+from leeward.plan.metadata import NETWORKS
 from leeward.plan.packetfilter import OURS, leads, rules_of
 
 CHAIN = f"{OURS}-BUILDS"
 _HOOKS = ("INPUT", "DOCKER-USER", "FORWARD")
 _PORTS = {"http": 80, "https": 443, "ftp": 21}
-# Where clouds give a machine its own credentials; whatever the operator allows, a build never gets these.
-_METADATA = {
-    4: ("169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"),
-    6: ("fd00:ec2::/32", "fd20:ce::/32", "fe80::a9fe:a9fe/128", "64:ff9b::a9fe:a9fe/128"),
-}
 _PRIVATE = {
     4: ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "224.0.0.0/4"),
     6: ("fc00::/7", "fe80::/10", "::1/128", "ff00::/8"),
@@ -46,7 +42,7 @@ def places(urls: Iterable[str]) -> tuple[tuple[str, int], ...]:
 
 def rules(version: int, allowed: Sequence[Allowed]) -> tuple[str, ...]:
     """The rules of the chain, in their order, for IP 4 or 6."""
-    refuse, metadata = _REFUSE[version], _METADATA[version]
+    refuse, metadata = _REFUSE[version], NETWORKS[version]
     own = sorted(
         {each for each in allowed if each[0].version == version}, key=lambda each: (str(each[0]), each[1] or 0)
     )
@@ -55,6 +51,7 @@ def rules(version: int, allowed: Sequence[Allowed]) -> tuple[str, ...]:
         *(("-p ipv6-icmp -j RETURN",) if version == 6 else ()),
         "-p udp -m udp --dport 53 -j RETURN",
         "-p tcp -m tcp --dport 53 -j RETURN",
+        # Whatever the operator allows, a build never gets these.
         *(f"-d {network} -j {refuse}" for network in metadata),
         *(f"-d {network}{f' -p tcp -m tcp --dport {port}' if port else ''} -j RETURN" for network, port in own),
         f"-m addrtype --dst-type LOCAL -j {refuse}",

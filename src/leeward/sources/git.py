@@ -1,6 +1,7 @@
 """Fetch the exact commit of a Git repository."""
 
 import asyncio
+import contextlib
 import socket
 from collections import defaultdict
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from leeward.errors import FetchFailed
 from leeward.model.address import redacted
 from leeward.model.release import SourceRef
+from leeward.plan.metadata import is_metadata
 from leeward.ports import Fetched, Say
 from leeward.settings import MIB, Settings
 from leeward.sources import giturl
@@ -40,7 +42,7 @@ class GitSource:
             mirror = await self._mirror(app)
             commit = await self._commit(mirror, url, wanted, say)
             await checkout(self._git, mirror, commit, into, self._settings)
-            await self._submodules(mirror, ref.url, commit, into, say, DEPTH)
+            await self._submodules(mirror, ref.url, commit, into, say, DEPTH, await self._from_outside(url))
             (mirror / "leeward.used").touch()
         for name in await asyncio.to_thread(settle, into):
             say(f"'{name}' leads out of the repository and is left out")
@@ -59,11 +61,11 @@ class GitSource:
             left.unlink(missing_ok=True)
         return mirror
 
-    async def _commit(self, mirror: Path, url: GitUrl, wanted: str, say: Say) -> str:
-        """The full name of the commit, which is in the mirror afterwards."""
+    async def _commit(self, mirror: Path, url: GitUrl, wanted: str, say: Say, public: bool = False) -> str:
+        """The full name of the commit, which is in the mirror afterwards; `public`: of the open internet only."""
         if SHA.fullmatch(wanted) and await self._has(mirror, wanted):
             return wanted
-        secrets = await self._reachable(url)
+        secrets = await self._reachable(url, public=public or not self._settings.local_git)
         commit = wanted if SHA.fullmatch(wanted) else await self._resolve(url, wanted, secrets)
         if commit and await self._has(mirror, commit):
             return commit
@@ -93,9 +95,7 @@ class GitSource:
             raise self._failed(said, url, wanted)
         listed = {name: sha for sha, _, name in (line.partition("\t") for line in said.text.splitlines())}
         if not any(name.startswith("refs/heads/") for name in listed):
-            raise FetchFailed(
-                f"'{redacted(url.address)}' has no commits yet", hint="commit and push something first"
-            )
+            raise FetchFailed(f"'{redacted(url.address)}' has no commits yet", hint="commit and push something first")
         for name in names or ("HEAD",):
             if name in listed:
                 return listed[name]
@@ -115,31 +115,52 @@ class GitSource:
         known = await self._git.run("cat-file", "-e", f"{commit}^{{tree}}", folder=mirror)
         return known.code == 0
 
-    async def _reachable(self, url: GitUrl) -> dict[str, str]:
+    async def _reachable(self, url: GitUrl, *, public: bool) -> dict[str, str]:
         """Configuration for one request: the password, and the address that was checked. Raises FetchFailed."""
         secrets = {"http.extraHeader": url.header} if url.header else {}
-        if url.local or self._settings.local_git:
+        if url.local:
             return secrets
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+            addresses = await self._addresses(url)
         except (OSError, UnicodeError) as error:
+            if not public:
+                # A proxy may know the name.
+                return secrets
             raise FetchFailed(
                 f"the host '{url.host}' is not known", hint="check the URL, and that this machine resolves names"
             ) from error
-        addresses = [str(item[4][0]) for item in found]
-        if not addresses or not all(giturl.public(address) for address in addresses):
+        if any(is_metadata(address) for address in addresses):
+            raise FetchFailed(
+                f"'{url.host}' is where a cloud tells this machine about itself, which is no repository",
+                hint="use the URL of a repository",
+            )
+        if public and not (addresses and all(giturl.public(address) for address in addresses)):
             raise FetchFailed(
                 f"'{url.host}' is an address of this machine or of a private network, which is not allowed here",
                 hint="use a public host, or set LEEWARD_LOCAL_GIT=true",
             )
         # The name must not lead elsewhere when git asks for it again.
-        place = f"[{addresses[0]}]" if ":" in addresses[0] else addresses[0]
-        return (
-            {**secrets, "http.curloptResolve": f"{url.host}:{url.port}:{place}"} if url.scheme == "https" else secrets
-        )
+        held = ",".join(f"[{address}]" if ":" in address else address for address in addresses)
+        by_name = url.scheme in ("https", "http") and url.host not in addresses and ":" not in url.host
+        return {**secrets, "http.curloptResolve": f"{url.host}:{url.port}:{held}"} if by_name else secrets
 
-    async def _submodules(self, mirror: Path, url: str, commit: str, into: Path, say: Say, depth: int) -> None:
-        """Fetch each submodule at the commit that its parent names."""
+    async def _addresses(self, url: GitUrl) -> tuple[str, ...]:
+        found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        return tuple(dict.fromkeys(str(item[4][0]) for item in found))
+
+    async def _from_outside(self, url: GitUrl) -> bool:
+        """Whether a repository is of the open internet: it may then not name one of this machine or network."""
+        if url.local:
+            return False
+        with contextlib.suppress(OSError, UnicodeError):
+            return all(giturl.public(address) for address in await self._addresses(url))
+        return True
+
+    async def _submodules(
+        self, mirror: Path, url: str, commit: str, into: Path, say: Say, depth: int, outside: bool
+    ) -> None:
+        """Fetch each submodule at the commit that its parent names; `outside`: none that only this machine reaches."""
+        local = giturl.parse(url, local=True).local
         for module in await submodules(self._git, mirror, commit):
             if depth == 0:
                 raise FetchFailed(f"submodule '{module.path}' is nested too deeply", hint="keep to three levels")
@@ -152,11 +173,16 @@ class GitSource:
             address = giturl.relative(url, module.url)
             try:
                 where = giturl.parse(address, local=self._settings.local_git)
-                found = await self._commit(mirror, where, module.commit, say)
+                if where.local and not local:
+                    raise FetchFailed(
+                        f"'{address}' is a path of this machine, which a repository from elsewhere may not name",
+                        hint="write an https URL into .gitmodules",
+                    )
+                found = await self._commit(mirror, where, module.commit, say, outside)
             except FetchFailed as error:
                 raise FetchFailed(f"submodule '{module.path}': {error.message}", hint=error.hint) from error
             await checkout(self._git, mirror, found, place, self._settings, used=into)
-            await self._submodules(mirror, address, found, place, say, depth - 1)
+            await self._submodules(mirror, address, found, place, say, depth - 1, outside)
 
     def _failed(self, said: Said, url: GitUrl, wanted: str) -> FetchFailed:
         return failure(said.err, url=url.address, ref=wanted, limit_mib=self._settings.upload_max_mib)

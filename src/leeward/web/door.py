@@ -15,7 +15,9 @@ from leeward.services import Services, access
 from leeward.services.access import refuse_cross_site
 from leeward.web import rendering, words
 
-COOKIE = "leeward_session"
+# With this beginning a browser takes it from the console itself only: apps are its neighbours, and a cookie that one
+# of them sets for the whole domain would else sign a visitor in as somebody else.
+COOKIE = "__Host-leeward_session"
 THEME = "leeward_theme"
 THEMES = ("auto", "light", "dark")
 
