@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.unit.planner_trees import planned, warned, write
+from tests.unit.planner_trees import planned, write
 
 from leeward.builders import buildpacks_cache as cache
 from leeward.builders import buildpacks_images as images
@@ -502,11 +502,14 @@ def test_a_remembered_version_of_another_strategy_does_not_hold(tmp_path: Path) 
     assert planned(tmp_path, files, versions={"python": "3.11"}).versions == {"python": "3.13"}
 
 
-def test_fields_that_buildpacks_do_not_read_are_said(tmp_path: Path) -> None:
-    manifest = "build: {strategy: buildpacks, command: make, packages: [ffmpeg]}\n"
-    files = {"leeward.yaml": manifest, "requirements.txt": "flask\n", "Procfile": "web: gunicorn app:app\n"}
+def test_fields_that_a_named_builder_does_not_read_are_said(tmp_path: Path) -> None:
+    build = "{strategy: buildpacks, builder: 'heroku/builder:24', command: make, packages: [ffmpeg]}"
+    files = {"leeward.yaml": f"build: {build}\n", "requirements.txt": "flask\n", "bin/post_compile": "x\n"}
 
-    assert "not-for-buildpacks" in warned(planned(tmp_path, files))
+    found = planned(tmp_path, {**files, "Procfile": "web: gunicorn app:app\n"})
+
+    said = [note.text for note in found.diagnostics if note.code == "not-for-buildpacks"]
+    assert [text.split()[0] for text in said] == ["build.command", "build.packages", "bin/post_compile"]
 
 
 def test_a_builder_image_must_be_a_name(tmp_path: Path) -> None:

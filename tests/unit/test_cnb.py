@@ -93,7 +93,7 @@ def test_the_platforms_processes_win_over_the_procfile(tmp_path: Path) -> None:
     given = phase(
         tmp_path,
         {"Procfile": "web: one\nworker: two\n# none\nnot a line\n"},
-        {"LEEWARD_PROCESSES": json.dumps({"web": "three $PORT", "cron": None}), "LEEWARD_ENV": '{"PYTHONPATH": "/x"}'},
+        {"LEEWARD_PROCESSES": json.dumps({"web": "three $PORT", "cron": None})},
     )
 
     assert procfile.detect(given)
@@ -102,7 +102,6 @@ def test_the_platforms_processes_win_over_the_procfile(tmp_path: Path) -> None:
     assert procfile.listed(given) == {"web": "three $PORT", "worker": "two"}
     assert launch(given).count("default = true") == 1
     assert 'command = ["bash", "-c", "three $PORT"]' in launch(given)
-    assert (given.layers / "env" / "env.launch" / "PYTHONPATH.default").read_text() == "/x"
 
 
 def test_no_procfile_and_no_words_are_no_processes(tmp_path: Path) -> None:

@@ -510,3 +510,13 @@ def test_a_process_that_left_the_procfile_goes(tmp_path: Path) -> None:
 def test_a_worker_of_the_manifest_without_a_command_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="processes/worker/command"):
         planned(tmp_path, {**PYTHON, "leeward.yaml": "processes: {worker: {size: micro}}\n"})
+
+
+def test_scripts_around_a_node_build_that_nobody_runs_are_said(tmp_path: Path) -> None:
+    scripts = {"start": "node x.js", "heroku-prebuild": "one", "heroku-cleanup": "two"}
+
+    found = planned(tmp_path, {"package.json": json.dumps({"scripts": scripts}), "x.js": ""})
+
+    assert [note.text.split()[-3:] for note in found.diagnostics if note.code == "not-honoured"] == [
+        ["is", "not", "run"]
+    ] * 2

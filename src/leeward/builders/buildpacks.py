@@ -14,6 +14,7 @@ from typing import Any
 from leeward.builders import buildpacks_cache as cache
 from leeward.builders import buildpacks_layout as layout
 from leeward.builders import buildpacks_phases as phases
+from leeward.builders import buildpacks_words as words
 from leeward.builders import context
 from leeward.builders.bases import Bases
 from leeward.builders.buildpacks_cache import AppCache
@@ -58,9 +59,7 @@ class BuildpacksBuilder:
         """Build within the bounds; cancelling the task ends the build and its containers. Raises BuildFailed."""
         await self._sweep()
         named = next((base for base in job.plan.bases if flavour_of(base) is None), None)
-        builder = await (
-            self._images.named(named, say) if named else self._images.own(say, job.plan.versions.get("node", ""))
-        )
+        builder = await (self._images.named(named, say) if named else self._own(job, say))
         tools = builder if builder.own else await self._images.own(say)
         async with self._locks[job.app]:
             with cache.work(self._settings.run_dir, self._working) as work:
@@ -74,6 +73,12 @@ class BuildpacksBuilder:
                         hint="look for a step that waits for input; LEEWARD_BUILD_TIMEOUT_S sets the bound",
                         code="build-timeout",
                     ) from error
+
+    async def _own(self, job: BuildJob, say: Say) -> Builder:
+        """Our own builder, with the Debian packages that the app asks for in both of its images. Raises BuildFailed."""
+        builder = await self._images.own(say, job.plan.versions.get("node", ""))
+        run, build = (job.plan.args.get(word, "").split() for word in (words.RUN_PACKAGES, words.BUILD_PACKAGES))
+        return await self._images.with_packages(builder, run, build, say) if run or build else builder
 
     async def _build(self, job: BuildJob, builder: Builder, tools: str, kept: AppCache, work: Path, say: Say) -> Built:
         bounds = await self._bounds()
@@ -184,7 +189,9 @@ class BuildpacksBuilder:
             kept.forget()
             raise Unavailable("a layer of the previous image is gone", hint="the build is tried again from scratch")
         labels = {"leeward.home": str(self._settings.home), "leeward.app": job.app}
-        config = layout.image_config(exported, labels)
+        config = layout.image_config(
+            exported, labels, words.image_env(job.plan.args), profile=layout.has_profile(work / "app")
+        )
         tar = work / "image.tar"
         id = await asyncio.to_thread(layout.archive, exported, config, known, fetched, tar)
         cached = await self._images.shown(id) is not None
@@ -224,10 +231,10 @@ class _Runner:
         name = f"leeward-cnb-{self.token}-{step.name}"
         key, _, home = self._label.partition("=")
         labels = {key: home, "leeward.app.build": job.app}
-        words: deque[str] = deque(maxlen=400)
+        printed: deque[str] = deque(maxlen=400)
 
         def line(text: str) -> None:
-            words.append(text)
+            printed.append(text)
             self._say(text, say)
 
         id_file = work / f"{step.name}.id"
@@ -247,7 +254,7 @@ class _Runner:
                 watching.result()
             code = client.result()
             if code:
-                await self._fail(step, code, tuple(words), name, job, builder)
+                await self._fail(step, code, tuple(printed), name, job, builder)
         except FileNotFoundError as error:
             raise Unavailable(f"'{self._docker[0]}' is not installed", hint="run `lee doctor`") from error
         finally:

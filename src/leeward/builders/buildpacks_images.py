@@ -9,11 +9,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from leeward.builders import buildpacks_lifecycle, context
+from leeward.builders import dockerfile as dockerfile_of
 from leeward.builders.bases import Bases
+from leeward.builders.blueprint import Blueprint, Packages, Stage, User
 from leeward.builders.buildpacks_phases import Builder, order_toml, run_toml
 from leeward.builders.command import last_words, must
 from leeward.builders.process import output
@@ -53,6 +56,36 @@ class BuilderImages:
             if not (await self._fresh(builder.image, BUILD) and await self._fresh(builder.run_image, RUN)):
                 await self._make(builder, say)
         return builder
+
+    async def with_packages(self, builder: Builder, run: Sequence[str], build: Sequence[str], say: Say) -> Builder:
+        """The same with Debian packages on top: their scripts run as root, as no buildpack may. Raises BuildFailed."""
+        async with self._making:
+            return replace(
+                builder,
+                image=await self._with(builder.image, build, say),
+                run_image=await self._with(builder.run_image, run, say),
+            )
+
+    async def _with(self, below: str, packages: Sequence[str], say: Say) -> str:
+        image = with_packages(below, packages) if packages else below
+        found, base = await self.shown(image), await self.shown(below)
+        if not (found and base and stands_on(found, base)):
+            await self._add(image, below, packages, say)
+        return image
+
+    async def _add(self, image: str, below: str, packages: Sequence[str], say: Say) -> None:
+        say(f"installing {' '.join(packages)} (once for all apps that ask for the same)")
+        bundle = self._settings.build_ca or _HOST_BUNDLE
+        trust = (f"--secret=id=leeward_ca,src={bundle}",) if bundle.is_file() else ()
+        with self._work() as work:
+            (work / "Dockerfile").write_text(packages_dockerfile(below, packages))
+            command = (*self._docker, "build", "--quiet", f"--tag={image}", *trust, str(work))
+            await must(
+                command,
+                "the Debian packages could not be installed",
+                hint="correct their names: `apt-cache search WORD` on Debian 13 finds them",
+                env={"DOCKER_BUILDKIT": "1"},
+            )
 
     async def _fresh(self, image: str, flavour: str) -> bool:
         """Whether the image is there and stands on its base as that is now: a patched base keeps its name."""
@@ -180,6 +213,20 @@ def run_dockerfile(node: str = "") -> tuple[str, ...]:
         *(f"LABEL {key}={value}" for key, value in sorted(labels.items())),
         f"USER {USER}:{USER}",
     )
+
+
+def with_packages(image: str, packages: Sequence[str]) -> str:
+    """The name of an image with these packages on top."""
+    repository, _, tag = image.rpartition(":")
+    digest = hashlib.sha256(" ".join(sorted(packages)).encode()).hexdigest()[:12]
+    return f"{repository}-with-{digest}:{tag}"
+
+
+def packages_dockerfile(image: str, packages: Sequence[str]) -> str:
+    """The packages as one layer; whoever runs the image stays who it was."""
+    user = f"{USER}:{USER}"
+    steps = (User("0:0"), Packages(tuple(sorted(packages))), User(user))
+    return dockerfile_of.render(Blueprint((Stage("image", image, steps),)), {}, "shared")
 
 
 def stands_on(image: Mapping[str, Any], base: Mapping[str, Any]) -> bool:

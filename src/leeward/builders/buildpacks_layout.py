@@ -26,6 +26,13 @@ _METADATA = "io.buildpacks.lifecycle.metadata"
 _BUILD = "io.buildpacks.build.metadata"
 # Without a command: the process that the buildpacks made, which brings its own environment.
 _ENTRY = 'if [ $# -gt 0 ]; then exec /cnb/lifecycle/launcher -- "$@"; else exec /cnb/process/web; fi'
+# What the app's own scripts set is there for all that is started, as on the platform that they come from.
+_PROFILE = 'for file in .profile.d/*.sh .profile; do if [ -r "$file" ]; then . "./$file"; fi; done; exec "$@"'
+# The launcher takes its own variables away from what it starts, which here may be itself.
+_ENTRY_WITH_PROFILE = (
+    '[ $# -gt 0 ] || set -- /usr/bin/env "CNB_PLATFORM_API=$CNB_PLATFORM_API" /cnb/process/web; '
+    f"exec /cnb/lifecycle/launcher -- /bin/bash -c '{_PROFILE}' bash \"$@\""
+)
 # Layers that lie above the app's: every change of the code needs their bytes again.
 _ABOVE = ("sbom", "launcher", "config", "process-types")
 
@@ -128,7 +135,14 @@ def missing(exported: Exported, known: Sequence[Sequence[str]]) -> tuple[int, ..
     )
 
 
-def image_config(exported: Exported, labels: Mapping[str, str]) -> bytes:
+def has_profile(app: Path) -> bool:
+    """Whether the app has scripts that are read before anything is started."""
+    return (app / ".profile").is_file() or any((app / ".profile.d").glob("*.sh"))
+
+
+def image_config(
+    exported: Exported, labels: Mapping[str, str], env: Mapping[str, str] | None = None, *, profile: bool = False
+) -> bytes:
     """The configuration as the engine gets it: any command runs with the buildpacks' environment.
 
     The lifecycle lets the image start one process and nothing else. Here the launcher comes first whatever is started,
@@ -136,9 +150,11 @@ def image_config(exported: Exported, labels: Mapping[str, str]) -> bytes:
     """
     config = json.loads(json.dumps(dict(exported.config)))
     settings = config["config"]
-    settings["Entrypoint"] = ["/bin/sh", "-c", _ENTRY, "leeward"]
+    settings["Entrypoint"] = ["/bin/sh", "-c", _ENTRY_WITH_PROFILE if profile else _ENTRY, "leeward"]
     settings["Cmd"] = []
-    settings["Env"] = [_with_programs(item, exported) for item in settings.get("Env") or ()]
+    variables = [_with_programs(item, exported) for item in settings.get("Env") or ()]
+    there = {item.partition("=")[0] for item in variables}
+    settings["Env"] = variables + [f"{key}={value}" for key, value in (env or {}).items() if key not in there]
     settings["Labels"] = {**(settings.get("Labels") or {}), **labels}
     return _json(config)
 

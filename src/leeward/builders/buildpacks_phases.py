@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from leeward.builders import buildpacks_words as words
 from leeward.builders.debian import EPOCH
 from leeward.model.app import ENV_KEY
 from leeward.model.build import BuildPlan
@@ -182,7 +183,7 @@ def variables(
         found |= {"NPM_CONFIG_REGISTRY": npm_registry, "YARN_NPM_REGISTRY_SERVER": npm_registry}
     if own:
         found["LEEWARD_BUILD_CACHE"] = _TOOLS
-    found |= dict(plan.args)
+    found |= {name: value for name, value in plan.args.items() if own or not words.ours(name)}
     found |= {name: env[name] for name in plan.build_secrets if name in env}
     # They become names of files: whatever a manifest called its arguments, none may lead elsewhere.
     return {name: value for name, value in found.items() if ENV_KEY.fullmatch(name)}

@@ -5,13 +5,19 @@ given the group that was chosen here, so that what a plan says is what takes par
 variables, how the code is started) they get from the plan.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from leeward.builders import dockerfile, foreign_files, foreign_project, manifest_lines, procfile
-from leeward.builders.blueprint import Env
+from leeward.builders import (
+    buildpacks_words,
+    dockerfile,
+    foreign_files,
+    foreign_project,
+    foreign_steps,
+    manifest_lines,
+    procfile,
+)
 from leeward.builders.cnb import go, node, python, static
 from leeward.builders.loose import mapping, text
 from leeward.builders.processes import Processes, given, processes
@@ -27,10 +33,7 @@ FLAVOURS = ("buildpacks", "buildpacks-build")
 VERSIONS: Mapping[str, tuple[str, ...]] = {"python": ("3.13",), "node": ("22", "24")}
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:-]{0,254}(@sha256:[0-9a-f]{64})?")
 # Decisions of a provider that speak of the Dockerfile it would write.
-_NOT_HERE = frozenset({"dependency layer", "system packages", "install command", "unknown paths", "framework"})
-# Variables of the image that the launcher or a buildpack sets itself.
-_SET_BY_LAYERS = re.compile(r"PATH|HOME|PORT|VIRTUAL_ENV|NODE_ENV|PYTHON(?!PATH).*")
-
+_NOT_HERE = frozenset({"dependency layer", "unknown paths", "framework"})
 
 # The first that knows the app leads.
 _ORDER: Mapping[str, tuple[str, ...]] = {
@@ -102,6 +105,7 @@ def _ours(context: Context, listed: procfile.Procfile, bases: tuple[str, ...], n
         first,
         Decision("buildpacks", " ".join(f"leeward/{part}" for part in group), (Evidence("Leeward's own builder"),)),
         *(decision for decision in part.decisions if decision.topic not in _NOT_HERE),
+        *foreign_steps.decisions(context.foreign, context.foreign.run_packages, context.foreign.build_packages),
     )
     found = _finished(context, listed, running, group, decisions, bases)
     return replace(
@@ -109,10 +113,11 @@ def _ours(context: Context, listed: procfile.Procfile, bases: tuple[str, ...], n
         package_manager=part.package_manager,
         versions=part.versions,
         decisions=(*found.decisions, *((Decision("health path", *_said(part.health)),) if part.health else ())),
-        args={**found.args, **_words(context, part, output)},
-        build_secrets=part.secrets,
+        args={**found.args, **buildpacks_words.words(context, name, part, output)},
+        # Commands of the user's own see what those of the strategy auto see: all.
+        build_secrets=context.secrets("") if buildpacks_words.hooks(context, name) else part.secrets,
         health_path=part.health[0] if part.health else None,
-        diagnostics=(*found.diagnostics, *part.diagnostics, *_unused(context, part)),
+        diagnostics=(*found.diagnostics, *part.diagnostics, *_unused(context)),
     )
 
 
@@ -121,7 +126,13 @@ def _listed_only(context: Context, listed: procfile.Procfile, bases: tuple[str, 
     start = given(context, listed)
     running = processes(context.spec, context.manifest, listed, start, None, "procfile", "")
     first = Decision("provider", "procfile", (Evidence(procfile.FILE),))
-    return _finished(context, listed, running, ("procfile",), (first,), bases)
+    found = _finished(context, listed, running, ("procfile",), (first,), bases)
+    return replace(
+        found,
+        args={**found.args, **buildpacks_words.words(context, "procfile", None, "")},
+        build_secrets=context.secrets("") if buildpacks_words.hooks(context, "procfile") else (),
+        diagnostics=(*found.diagnostics, *_unused(context)),
+    )
 
 
 def _named(context: Context, listed: procfile.Procfile) -> BuildPlan:
@@ -139,7 +150,8 @@ def _named(context: Context, listed: procfile.Procfile) -> BuildPlan:
         found,
         # They are steered by variables of any name.
         build_secrets=context.secrets(""),
-        diagnostics=(*found.diagnostics, *_unused(context, None)),
+        args={**found.args, **buildpacks_words.run_env(context, None)},
+        diagnostics=(*found.diagnostics, *_unused_by_others(context)),
     )
 
 
@@ -187,7 +199,8 @@ def _project(context: Context) -> dict[str, str]:
 
 def _concerns(note: Diagnostic) -> bool:
     """Whether a note on foreign files is true here: buildpacks read their own variables."""
-    return "the buildpacks' variable" not in note.text and "is not used by strategy auto" not in note.text
+    elsewhere = ("the buildpacks' variable", "is not used by strategy auto", "is not read before a process starts")
+    return not any(words in note.text for words in elsewhere)
 
 
 def _commands(spec: AppSpec, listed: procfile.Procfile) -> tuple[str, ...]:
@@ -214,21 +227,6 @@ def _moved(part: Contribution) -> Contribution:
     return replace(part, start=replace(part.start, command=part.start.command.removeprefix("/app/bin/")))
 
 
-def _words(context: Context, part: Contribution, output: str) -> dict[str, str]:
-    """What the buildpacks are told beside the app's own variables."""
-    found = {"LEEWARD_OUTPUT": output} if output and output != "." else {}
-    last = part.blueprint.stages[-1].steps if part.blueprint.stages else ()
-    env = {key: value for step in last if isinstance(step, Env) for key, value in step.values.items()}
-    env = {
-        key: re.sub(r"/app\b", "/workspace", value)
-        for key, value in sorted(env.items())
-        if not _SET_BY_LAYERS.fullmatch(key) and "$" not in value
-    }
-    told = context.foreign
-    env |= {name: said[0] for name, said in sorted({**told.env, **told.run_env}.items())}
-    return found | ({"LEEWARD_ENV": json.dumps(env)} if env else {})
-
-
 def _check_versions(part: Contribution) -> None:
     for tool, version in part.versions.items():
         there = VERSIONS.get(tool, (version,))
@@ -240,22 +238,33 @@ def _check_versions(part: Contribution) -> None:
             )
 
 
-def _unused(context: Context, part: Contribution | None) -> Iterator[Diagnostic]:
-    """What a user wrote and buildpacks do not read."""
+def _unused(context: Context) -> Iterator[Diagnostic]:
+    """What a user wrote and our buildpacks do not read."""
+    told = context.foreign
+    if told.excluded:
+        fix = "use strategy 'auto'"
+        yield _ignored(f"the list of files to leave out ({told.excluded[0][1].file})", fix)
+    if builder := next((note for note in told.notes if "is not used by strategy auto" in note.text), None):
+        told_so = builder.text.replace("is not used by strategy auto", "is used only if it is named in leeward.yaml")
+        yield Diagnostic("info", "not-for-buildpacks", told_so, "set build.builder")
+
+
+def _unused_by_others(context: Context) -> Iterator[Diagnostic]:
+    """What a builder image by name is not told: it has words of its own."""
     build, told = context.spec.build, context.foreign
+    fix = "say it in the builder's own words (build.args, its buildpacks), or leave build.builder out"
     written = {"command": build.command, "install_command": build.install_command, "packages": build.packages}
     for name, value in written.items():
         if value:
-            yield _ignored(f"build.{name}")
-    if part and not build.packages and any(decision.topic == "system packages" for decision in part.decisions):
-        yield _ignored("the list of system packages")
+            yield _ignored(f"build.{name}", fix)
+    if told.run_packages and not build.packages:
+        yield _ignored(f"the list of system packages ({told.run_packages[0][1].file})", fix)
+    for _, place in (*told.build.before[:1], *told.build.after[:1]):
+        if place.file.startswith("bin/"):
+            yield _ignored(place.file, fix)
     if told.excluded:
-        yield _ignored(f"the list of files to leave out ({told.excluded[0][1].file})")
-    if builder := next((note for note in told.notes if "is not used by strategy auto" in note.text), None):
-        told_so = builder.text.replace("is not used by strategy auto", "is used only if it is named in leeward.yaml")
-        if not build.builder:
-            yield Diagnostic("info", "not-for-buildpacks", told_so, "set build.builder")
+        yield _ignored(f"the list of files to leave out ({told.excluded[0][1].file})", fix)
 
 
-def _ignored(what: str) -> Diagnostic:
-    return Diagnostic("warning", "not-for-buildpacks", f"{what} is not used by buildpacks", "use strategy 'auto'")
+def _ignored(what: str, fix: str) -> Diagnostic:
+    return Diagnostic("warning", "not-for-buildpacks", f"{what} is not used by buildpacks", fix)

@@ -195,3 +195,7 @@ def _postbuild(found: Foreign, view: AppView) -> None:
     if text(scripts, "heroku-postbuild"):
         place = view.where("package.json", '"heroku-postbuild"', "heroku-postbuild")
         found.option("BUILD_CMD", f"{manager} run heroku-postbuild", place)
+    for name, instead in (("heroku-prebuild", "preinstall"), ("heroku-cleanup", "postbuild")):
+        if text(scripts, name):
+            place = view.where("package.json", f'"{name}"', name)
+            found.note(place, "is not run", f"call the script '{instead}', which npm runs itself")

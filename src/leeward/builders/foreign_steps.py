@@ -39,12 +39,12 @@ def apply(context: Context, part: Contribution) -> Contribution:
         stages[place] = replace(stage, steps=(*steps[:head], *ours, *steps[head:]))
     ran = tuple(step for stage in stages for step in stage.steps if isinstance(step, Run))
     seen = {name for step in ran for name in step.secrets}
-    decisions = _decisions(told, run, build)
+    brought = decisions(told, run, build)
     return replace(
         part,
         blueprint=Blueprint(tuple(stages), part.blueprint.command),
         secrets=tuple(sorted({*part.secrets, *seen})),
-        decisions=(*part.decisions, *decisions),
+        decisions=(*part.decisions, *brought),
         ignore=(*part.ignore, *texts(told.excluded), *_needed(told, part)),
     )
 
@@ -74,7 +74,8 @@ def _beside(context: Context, part: Contribution) -> list[Said]:
     return found
 
 
-def _decisions(told: Foreign, run: Sequence[Said], build: Sequence[Said]) -> list[Decision]:
+def decisions(told: Foreign, run: Sequence[Said], build: Sequence[Said]) -> list[Decision]:
+    """What was brought for the image, the build, and around its steps."""
     found = []
     both = {said for said in told.run_packages if said in told.build_packages}
     for topic, asked in (("packages of the image", run), ("packages of the build", build)):

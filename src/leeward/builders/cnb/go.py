@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from leeward.builders.cnb import procfile
+from leeward.builders.cnb.hooks import hooks, run
 from leeward.builders.cnb.phase import Component, Failed, Layer, Phase, Process, key_of, say, tree_key
 
 LOOKED_FOR = ("go.mod",)
@@ -25,11 +26,18 @@ def build(phase: Phase) -> None:
         "GOFLAGS": "-buildvcs=false -trimpath -modcacherw",
         "GOTOOLCHAIN": phase.env.get("GOTOOLCHAIN", "auto"),
     }
+    own = hooks(phase, "go")
+    run(phase, *own.before, own.install, *own.between)
+    if own.build:
+        # What it makes lies in the app, and is started from there.
+        run(phase, own.build, *own.after)
+        return
     layer = phase.layer("programs")
     key = key_of("go", tree_key(phase.app))
     if layer.known == key:
         say("the source is as it was: the layer is used again")
         layer.keep(key, launch=True)
+        run(phase, *own.after)
         phase.processes(_processes(phase, {}))
         return
     programs = named(_listed(phase))
@@ -41,6 +49,7 @@ def build(phase: Phase) -> None:
         phase.run("go", "build", "-ldflags=-s -w", "-o", str(folder / name), package)
     layer.keep(key, launch=True)
     layer.bill(_contents(phase, layer))
+    run(phase, *own.after)
     phase.processes(_processes(phase, programs))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from leeward.builders.cnb import procfile
+from leeward.builders.cnb.hooks import Hooks, hooks, run
 from leeward.builders.cnb.phase import Component, Failed, Layer, Phase, Process, files_key, key_of, say
 
 LOOKED_FOR = ("package.json",)
@@ -35,14 +36,19 @@ def build(phase: Phase) -> None:
     phase.env |= env
     if not given:
         _tool(phase, node)
-    if in_place(package):
+    own = hooks(phase, "node")
+    run(phase, *own.before)
+    if own.install:
+        run(phase, own.install, env={"NODE_ENV": "development", "CI": "1"})
+        _script(phase, package, own)
+    elif in_place(package):
         say("note: packages of the app itself are installed: every change of the code installs anew")
         _manager(phase, phase.app, dev=True)
-        _script(phase, package)
+        _script(phase, package, own)
     elif not needs_packages(package):
-        _script(phase, package)
+        _script(phase, package, own)
     else:
-        _layers(phase, package, node)
+        _layers(phase, package, node, own)
     phase.processes(_processes(phase, package))
 
 
@@ -114,11 +120,11 @@ def _tool(phase: Phase, node: Path) -> None:
     layer.keep(key, launch=True)
 
 
-def _layers(phase: Phase, package: Mapping[str, Any], node: Path) -> None:
+def _layers(phase: Phase, package: Mapping[str, Any], node: Path, own: Hooks) -> None:
     """Install apart from the app, so that a change of the code leaves the packages alone."""
     key = key_of(node.name, files_key(phase.app, ("package.json", *_LOCKS, *_SETTINGS)))
     scripts = package.get("scripts")
-    builds = isinstance(scripts, dict) and "build" in scripts
+    builds = own.need_packages or (isinstance(scripts, dict) and "build" in scripts)
     shutil.rmtree(phase.app / "node_modules", ignore_errors=True)
     link = phase.app / "node_modules"
     if builds:
@@ -126,7 +132,7 @@ def _layers(phase: Phase, package: Mapping[str, Any], node: Path) -> None:
         _filled(phase, whole, key, dev=True)
         whole.keep(key, build=True, cache=True)
         link.symlink_to(whole.path / "node_modules")
-        _script(phase, package)
+        _script(phase, package, own)
         link.unlink(missing_ok=True)
     layer = phase.layer("modules")
     if layer.known == key:
@@ -185,10 +191,14 @@ def manager(phase: Phase) -> tuple[str, str]:
     return "npm", ""
 
 
-def _script(phase: Phase, package: Mapping[str, Any]) -> None:
-    scripts = package.get("scripts")
-    if isinstance(scripts, dict) and "build" in scripts:
-        phase.run("npm", "run", "build", env={"NODE_ENV": "production", "CI": "1"})
+def _script(phase: Phase, package: Mapping[str, Any], own: Hooks) -> None:
+    """The build script, or the user's own command in its place, and what runs around it."""
+    scripts, env = package.get("scripts"), {"NODE_ENV": "production", "CI": "1"}
+    modules = {**env, "PATH": f"{phase.app / 'node_modules' / '.bin'}:{phase.env.get('PATH', '')}"}
+    run(phase, *own.between, own.build, env=modules)
+    if not own.build and isinstance(scripts, dict) and "build" in scripts:
+        phase.run("npm", "run", "build", env=env)
+    run(phase, *own.after, env=modules)
 
 
 def _processes(phase: Phase, package: Mapping[str, Any]) -> list[Process]:

@@ -3,13 +3,12 @@
 import json
 import re
 
-from leeward.builders.cnb.phase import Phase, Process, key_of, say
+from leeward.builders.cnb.hooks import hooks, run
+from leeward.builders.cnb.phase import Phase, Process, say
 
 FILE = "Procfile"
 # The platform's own list: it knows the manifest, variables and the code.
 GIVEN = "LEEWARD_PROCESSES"
-# Variables that the code was found to need.
-ENV = "LEEWARD_ENV"
 _LINE = re.compile(r"([A-Za-z0-9_-]{1,64})\s*:\s*(\S.*)")
 
 
@@ -20,15 +19,12 @@ def detect(phase: Phase) -> bool:
 
 def build(phase: Phase) -> None:
     """Write them; `web` is what the image starts by itself."""
+    own = hooks(phase, "procfile")
+    run(phase, *own.before, own.install, *own.between, own.build, *own.after)
     commands = listed(phase)
     for type in sorted(commands):
         say(f"process {type}: {commands[type]}")
     phase.processes([Process(type, commands[type], type == "web") for type in sorted(commands)])
-    if env := _object(phase, ENV):
-        layer = phase.layer("env")
-        layer.empty()
-        layer.env(env)
-        layer.keep(key_of(sorted(env.items())), launch=True)
 
 
 def listed(phase: Phase) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from leeward.builders.cnb import procfile
+from leeward.builders.cnb.hooks import Hooks, hooks, run
 from leeward.builders.cnb.phase import Component, Failed, Layer, Phase, Process, files_key, key_of, say, tree_key
 
 LOOKED_FOR = ("requirements.txt", "uv.lock", "poetry.lock", "pyproject.toml", "setup.py")
@@ -25,19 +26,29 @@ def detect(phase: Phase) -> bool:
 
 def build(phase: Phase) -> None:
     """Install the dependencies into a layer of their own, keyed by what names them."""
-    layer = phase.layer("venv")
+    own, layer = hooks(phase, "python"), phase.layer("venv")
+    run(phase, *own.before)
     extra = servers(phase)
-    key = key_of(sys.version_info[:2], _what(phase), extra, _linked(phase))
-    # Django collects its static files with what is installed: then the layer must be here.
-    needed = bool(phase.has("manage.py")) and not phase.env.get("DISABLE_COLLECTSTATIC")
+    key = key_of(sys.version_info[:2], _what(phase), extra, _linked(phase), *own_key(phase, own))
+    # Django collects its static files with what is installed, as do commands of the user's: then it must be here.
+    django = bool(phase.has("manage.py")) and not own.build and not phase.env.get("DISABLE_COLLECTSTATIC")
+    needed = django or own.need_packages
     if layer.known == key and (not needed or (layer.path / "bin").is_dir()):
         say("dependencies are as they were: the layer is used again")
     else:
-        _install(phase, layer, extra)
+        _install(phase, layer, extra, own)
     layer.keep(key, launch=True, build=needed, cache=needed)
-    if needed and (_site(layer.path) / "django").is_dir():
+    env = _installed(phase, layer)
+    run(phase, *own.between, own.build, env=env)
+    if django and (_site(layer.path) / "django").is_dir():
         _collect(phase, layer)
+    run(phase, *own.after, env=env)
     phase.processes(_processes(phase))
+
+
+def own_key(phase: Phase, own: Hooks) -> tuple[str, ...]:
+    """What the user's own way to install depends on: anything in the app."""
+    return (own.install, tree_key(phase.app)) if own.install else ()
 
 
 def servers(phase: Phase) -> tuple[str, ...]:
@@ -89,7 +100,7 @@ def _what(phase: Phase) -> str:
     return files_key(app, ("pyproject.toml",)) if phase.has("pyproject.toml") else tree_key(app)
 
 
-def _install(phase: Phase, layer: Layer, extra: tuple[str, ...]) -> None:
+def _install(phase: Phase, layer: Layer, extra: tuple[str, ...], own: Hooks) -> None:
     venv = layer.empty()
     env = {"VIRTUAL_ENV": str(venv), "UV_PROJECT_ENVIRONMENT": str(venv), "UV_LINK_MODE": "copy"}
     env |= {"UV_CACHE_DIR": str(phase.tools_cache("uv")), "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
@@ -98,9 +109,13 @@ def _install(phase: Phase, layer: Layer, extra: tuple[str, ...]) -> None:
     def uv(*words: str) -> None:
         phase.run("uv", *words, env=env)
 
-    uv("venv", "--quiet", "--allow-existing", "--python", "/usr/bin/python3", str(venv))
+    # A command of the user's calls `pip`, and means the app's.
+    seed = ("--seed",) if own.need_packages else ()
+    uv("venv", "--quiet", "--allow-existing", *seed, "--python", "/usr/bin/python3", str(venv))
     pip = ("pip", "install", "--compile-bytecode", "--python", str(venv / "bin" / "python"))
-    if phase.has("requirements.txt"):
+    if own.install:
+        run(phase, own.install, env={**env, **_installed(phase, layer)})
+    elif phase.has("requirements.txt"):
         uv(*pip, "--requirement", "requirements.txt")
     elif phase.has("uv.lock"):
         uv("sync", "--frozen", "--no-dev", "--no-install-project", "--compile-bytecode")
@@ -113,14 +128,18 @@ def _install(phase: Phase, layer: Layer, extra: tuple[str, ...]) -> None:
         uv(*pip, "--requirement", "pyproject.toml")
     else:
         uv(*pip, ".")
-    missing = [name for name in extra if not (venv / "bin" / name).exists()]
-    if missing:
+    if missing := [name for name in extra if not (venv / "bin" / name).exists()]:
         say(f"note: {', '.join(missing)} starts the app and is not among its dependencies: it is added")
         uv(*pip, *missing)
     for folder in _linked(phase):
         (_site(venv) / "leeward-app.pth").write_text(f"{folder}\n")
     layer.env(_LAUNCH)
     layer.bill(components(_site(venv)))
+
+
+def _installed(phase: Phase, layer: Layer) -> dict[str, str]:
+    """Variables with which the user's commands find what is installed."""
+    return {"VIRTUAL_ENV": str(layer.path), "PATH": f"{layer.path / 'bin'}:{phase.env.get('PATH', '')}"}
 
 
 def _collect(phase: Phase, layer: Layer) -> None:

@@ -1,5 +1,6 @@
 """The buildpack for sites of ready files: nginx serves them."""
 
+from leeward.builders.cnb.hooks import hooks, run
 from leeward.builders.cnb.phase import Component, Phase, Process, key_of
 
 COMMAND = "leeward-static"
@@ -37,6 +38,8 @@ def detect(phase: Phase) -> bool:
 
 def build(phase: Phase) -> None:
     """The server's configuration; the site stays in the app's directory."""
+    own = hooks(phase, "static")
+    run(phase, *own.before, own.install, *own.between, own.build, *own.after)
     folder = site(phase)
     root = phase.app / folder if folder else phase.app
     if not root.is_dir() or not root.resolve().is_relative_to(phase.app.resolve()) or set(str(root)) & set('"\\;{}\n'):
