@@ -15,6 +15,7 @@ from leeward.settings import Settings
 from leeward.store import OpenStores, open_stores
 from leeward.store.tables import metadata
 from tests.contracts.postgres import Server, binaries, server
+from tests.contracts.run_store import RunStoreContract
 from tests.contracts.test_stores import (
     AccessStoreContract,
     AppStoreContract,
@@ -73,6 +74,9 @@ class TestPostgresEventStore(EventStoreContract): ...
 
 
 class TestPostgresAccessStore(AccessStoreContract): ...
+
+
+class TestPostgresRunStore(RunStoreContract): ...
 
 
 class TestPostgresRegionStore(RegionStoreContract): ...

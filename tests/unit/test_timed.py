@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from leeward.model.app import AppSpec, Overlap
 from leeward.model.release import Release
 from leeward.model.run import Mark, Run, RunState, SeenRun, Timed, Trigger, run_id
-from leeward.model.runtime import Workload
+from leeward.model.runtime import Instance, InstanceState, Observed, Workload
 from leeward.model.schedule import schedule
 from leeward.model.wish import App
 from leeward.plan.timed import (
@@ -26,6 +26,7 @@ from leeward.plan.timed import (
     Note,
     Step,
     due,
+    no_longer,
     steps,
     suspended,
     timed,
@@ -125,6 +126,17 @@ def test_a_suspended_schedule_begins_nothing_and_makes_nothing_good_afterwards()
     assert look(Known({}, marks), (), NOON + minutes(30), still) == ()
     (awake,) = look(Known({}, marks), (), NOON + minutes(31))
     assert awake == Count(Mark("shop", "nightly", "*/5 * * * * UTC", NOON + minutes(31)))
+
+
+def test_after_a_clock_was_set_back_what_is_due_begins_unless_it_did_before() -> None:
+    wrong = NOON + minutes(600)
+    ahead = run(wrong, RunState.SUCCEEDED, ended_at=wrong)
+
+    found = look(known(ahead), (), NOON + minutes(5))
+
+    assert begun(found) == [run_id("nightly", NOON + minutes(5))]
+    before = run(NOON + minutes(5), RunState.SUCCEEDED, ended_at=NOON + minutes(6))
+    assert look(known(ahead, before), (), NOON + minutes(5)) == ()
 
 
 # --- overlap ----------------------------------------------------------------------------------------------
@@ -306,7 +318,7 @@ def test_no_time_of_a_schedule_begins_twice_and_none_begins_early_or_much_too_la
             assert now - timedelta(seconds=LATE_S) < each.scheduled_at <= now
             assert all(old.state.final for old in runs.values())
         for step in found:
-            if isinstance(step, Begin) or isinstance(step, Note | Finish):
+            if isinstance(step, Begin | Note | Finish):
                 runs[step.run.id] = step.run
             elif isinstance(step, Count):
                 known_ = Known(runs, {"nightly": step.mark})
@@ -372,3 +384,12 @@ def test_a_stopped_app_runs_nothing_by_the_clock(processes: dict[str, object], i
 def test_another_schedule_replaces_no_instance() -> None:
     assert same_instances(release(web={}), release(web={}, nightly={"schedule": "@daily"}))
     assert not same_instances(release(web={}), release(web={}, nightly={}))
+
+
+def test_a_worker_that_got_a_schedule_runs_always_no_more() -> None:
+    made = release(web={}, nightly={"schedule": "@daily"})
+    old = Instance("i1", "shop", "nightly", 6, 6000, InstanceState.READY)
+
+    assert no_longer(App("shop", generation=7), made, Observed("shop")) == ()
+    (want,) = no_longer(App("shop", generation=7), made, Observed("shop", (old,)))
+    assert (want.process, want.instances, want.generation) == ("nightly", 0, 7)

@@ -16,7 +16,7 @@ from leeward.model.runtime import InstanceState, Observed, Workload
 from leeward.model.wish import App
 from leeward.plan.release import WEB
 from leeward.plan.route import route as route_of
-from leeward.plan.timed import timed_names
+from leeward.plan.timed import no_longer, timed_names
 from leeward.plan.workload import workloads
 from leeward.ports import Edge, Engine, Registry, Stores, every, every_app
 
@@ -175,6 +175,7 @@ class Apps:
         if live is not None:
             keep = frozenset({candidate.generation}) if candidate else frozenset()
             wants += [(want, keep) for want in workloads(app, live, app.generation, routed, counts)]
+            wants += [(want, keep) for want in no_longer(app, live, seen)]
         if candidate is not None and candidate.generation != app.generation:
             keep = frozenset({app.generation}) if live is not None else frozenset()
             wants += [(want, keep) for want in workloads(app, candidate.release, candidate.generation, routed, counts)]
@@ -188,7 +189,8 @@ class Apps:
                     log.warning("'%s' cannot start %s: %s", app.name, want.process, error)
                     continue
             await self._engine.apply(want, keep)
-        processes = frozenset(want.process for want, _ in wants) | timed_names(live, candidate.release if candidate else None)
+        timed = timed_names(live, candidate.release if candidate is not None else None)
+        processes = frozenset(want.process for want, _ in wants) | timed
         # Removing nothing is not free: the engine looks through its networks then, for each app that runs nothing.
         if any(instance.process not in processes for instance in seen.instances):
             await self._engine.remove(app.name, keep=processes)

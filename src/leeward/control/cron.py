@@ -44,16 +44,27 @@ class Cron:
         self._registry = registry
         self._clock = clock
         self._plans: dict[str, _Plan] = {}
+        self._names: dict[str, frozenset[str]] = {}
+        """App to its processes with a schedule."""
         self._at_once = asyncio.Semaphore(_AT_ONCE)
 
     async def settle(self, app: App, live: Release | None) -> None:
         """Take over what an app wishes now; called each time it is settled."""
         wants = plan.timed(app, live) if live is not None else ()
+        await self._forget_marks(app.name, frozenset(want.want.process for want in wants))
         keeps_time = await self._timer.schedule(app.name, wants)
         if wants:
             self._plans[app.name] = _Plan(wants, keeps_time, self._clock.now())
         else:
             self._plans.pop(app.name, None)
+
+    async def _forget_marks(self, app: str, names: frozenset[str]) -> None:
+        """A schedule that comes back later, by a rollback, counts from then on."""
+        if self._names.get(app) != names:
+            for mark in await self._stores.runs.marks(app):
+                if mark.process not in names:
+                    await self._stores.runs.drop_mark(mark)
+            self._names[app] = names
 
     def changed(self, app: str) -> None:
         """Look at an app at the next tick."""
@@ -63,6 +74,7 @@ class Cron:
     async def gone(self, app: str) -> bool:
         """Have every run of an app end that is being deleted; whether nothing of it is left."""
         self._plans.pop(app, None)
+        self._names.pop(app, None)
         await self._timer.schedule(app, ())
         seen = await self._timer.runs(app)
         for run in seen:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from leeward.model.app import Overlap, ProcessSpec
 from leeward.model.release import Release
 from leeward.model.run import Mark, Run, RunState, SeenRun, Timed, Trigger, run_id
+from leeward.model.runtime import Observed, Workload
 from leeward.model.schedule import Schedule, schedule
 from leeward.model.wish import App
 from leeward.plan.workload import workload
@@ -111,6 +112,15 @@ def timed_names(*releases: Release | None) -> frozenset[str]:
     """The names of the processes with a schedule of these releases."""
     found = (release.spec.processes.items() for release in releases if release is not None)
     return frozenset(name for processes in found for name, process in processes if process.timed)
+
+
+def no_longer(app: App, live: Release, seen: Observed) -> tuple[Workload, ...]:
+    """What ran always before its process got a schedule, as workloads of which nothing should run."""
+    return tuple(
+        replace(workload(app, live, app.generation, name, live.spec.processes[name]), instances=0)
+        for name in sorted(timed_names(live))
+        if seen.of(name)
+    )
 
 
 def suspended(processes: Mapping[str, ProcessSpec]) -> bool:

@@ -306,6 +306,10 @@ class RunStore(Protocol):
         """Let a schedule count since then."""
         ...
 
+    async def drop_mark(self, mark: Mark) -> None:
+        """Let a schedule count no more."""
+        ...
+
 
 class LogStore(Protocol):
     """Lines that processes and builds printed; within a byte budget for each app."""

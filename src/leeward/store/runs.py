@@ -96,6 +96,13 @@ class SqlRunStore:
         async with self._database.write() as connection:
             await put(connection, schedules, key, {"text": mark.text, "since": seconds(mark.since)})
 
+    @to_the_end
+    async def drop_mark(self, mark: Mark) -> None:
+        """Let a schedule count no more."""
+        mine = (schedules.c.app == mark.app, schedules.c.process == mark.process)
+        async with self._database.write() as connection:
+            await connection.execute(delete(schedules).where(*mine))
+
     async def _get(self, connection: Any, app: str, id: str) -> Run:
         query = select(runs).where(runs.c.app == app, runs.c.id == id)
         row = (await connection.execute(query)).first()
