@@ -13,6 +13,7 @@ from leeward.control.apps import Apps
 from leeward.control.bases import Bases
 from leeward.control.deploys import Deploys
 from leeward.control.gc import Collector
+from leeward.control.loop import pause
 from leeward.control.phases import Phases
 from leeward.control.receipts import Receipts
 from leeward.control.rollout import Rollout
@@ -59,11 +60,15 @@ class Stage:
     images: FakeBaseImages = field(default_factory=FakeBaseImages)
     budget: int = 10_500_000
     keep: int = 10
+    watching: list[asyncio.Task[None]] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set each time a deploy ended."""
 
     def again(self) -> "Stage":
         """A new control plane on the same world."""
         fresh = replace(self)
         fresh.apps = Apps(self.stores, self.engine, self.edge, self.registry, "lee.localhost")
+        self.watching.append(asyncio.create_task(_watch(self.engine, fresh.apps)))
         receipts = Receipts(self.edge, self.stores.deploys, ("127.0.0.1", 9), "lee.localhost", after_s=0.0)
         fresh.receipts = receipts
         rollout = Rollout(self.stores, self.engine, self.registry, fresh.apps, receipts)
@@ -83,6 +88,7 @@ class Stage:
             fresh.bases,
         )
         fresh.deploys = Deploys(self.stores, phases, Clock(), lease_s=60)
+        fresh.deploys.done = lambda app: self.ended.set()
         fresh.collector = Collector(self.stores, self.registry, self.keep, 1_000_000, _nothing, images, self.budget)
         return fresh
 
@@ -106,9 +112,10 @@ class Stage:
         """Tick until the deploy is final."""
         async with asyncio.timeout(seconds):
             while not (found := await self.stores.deploys.get(deploy.id)).status.final:
+                self.ended.clear()
                 await self.deploys.tick()
                 await self.apps.tick()
-                await asyncio.sleep(0.01)
+                await pause(self.ended, 0.05)
         return found
 
     async def live(self, **files: str) -> Deploy:
@@ -120,6 +127,12 @@ class Stage:
 
 async def _nothing() -> None:
     return None
+
+
+async def _watch(engine: FakeEngine, apps: Apps) -> None:
+    """Pass on what the engine says, as the daemon does."""
+    async for name in engine.changes():
+        apps.changed(name)
 
 
 @asynccontextmanager
@@ -135,3 +148,6 @@ async def stage(home: Path) -> AsyncIterator[Stage]:
         await stores.apps.create(App("shop", created_at=Clock().now()))
         yield made
         await made.deploys.stop()
+        for task in made.watching:
+            task.cancel()
+        await asyncio.gather(*made.watching, return_exceptions=True)
