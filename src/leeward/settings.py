@@ -54,7 +54,7 @@ class Settings(BaseModel):
     build_disk_mib: int = Field(default=10240, ge=256, description="Disk in MiB that one build may write.")
     builds: int = Field(default=2, ge=1, le=16, description="Builds at once.")
     buildkit_image: str = Field(
-        default="docker.io/moby/buildkit:v0.32.2-rootless",
+        default="moby/buildkit:v0.32.2-rootless",
         description="Image of rootless BuildKit for builds in clusters.",
     )
     buildctl: Path = Field(

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from leeward.builders.secret_scan_builder import ScanningBuilder
 from leeward.errors import BuildFailed
+from leeward.model.app import AppSpec, Strategy
+from leeward.ports import BuildJob, Built, Say
 from leeward.registry.contents import EngineContents
 from tests.cluster.cluster import Cluster
 from tests.cluster.command import Missing
@@ -15,6 +18,9 @@ from tests.cluster.world import world
 from tests.contracts import galley
 from tests.contracts.builder import BuilderContract
 from tests.contracts.galley import Galley
+
+# The base of a static site has no client.
+ASK = "exec 3<>/dev/tcp/127.0.0.1/8080; printf 'GET /index.html HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +41,91 @@ class TestClusterBuilder(BuilderContract):
     async def world(self, kitted: Cluster, tmp_path: Path) -> AsyncIterator[Galley]:
         async with galley.galley(kitted, tmp_path) as made:
             yield made
+
+    async def test_a_step_that_needs_too_much_memory_ends_the_build_and_not_the_pool(self, world: Galley) -> None:
+        with pytest.raises(BuildFailed, match=f"more than {galley.MEMORY_MIB} MiB of memory") as caught:
+            await world.builder.build(world.job("head -c 900m /dev/zero | tail"), lambda line: None)
+
+        assert caught.value.code == "build-memory"
+        built = await world.builder.build(world.job("echo still here"), lambda line: None)
+        assert built.pushed
+
+    async def test_a_build_that_takes_too_long_is_ended(self, kitted: Cluster, tmp_path: Path) -> None:
+        async with galley.galley(kitted, tmp_path, build_timeout_s=3) as slow:
+            with pytest.raises(BuildFailed, match="longer than 3 s") as caught:
+                await slow.builder.build(slow.job("sleep 300"), lambda line: None)
+
+            assert caught.value.code == "build-timeout"
+            assert slow.running() == 0
+
+    async def test_a_secret_is_there_for_its_step_and_nowhere_in_the_image(self, world: Galley) -> None:
+        lines: list[str] = []
+        step = "--mount=type=secret,id=TOKEN wc -c < /run/secrets/TOKEN"
+
+        built = await world.builder.build(
+            world.job(step, env={"TOKEN": "f00-bar-b4z"}, secrets=("TOKEN",)), lines.append
+        )
+
+        assert "11" in [line.strip() for line in lines]
+        async with world.asked.open(built.pushed) as content:
+            assert b"f00-bar-b4z" not in content.config
+            everything = [b"".join(each.chunks) for layer in content.layers for each in layer.read()]
+        assert not any(b"f00-bar-b4z" in text for text in everything)
+
+    async def test_an_image_with_a_secret_in_it_is_refused_and_deleted(self, world: Galley) -> None:
+        value = "q8Zk2LmX7vTn4RbC"
+        job = world.job(
+            "--mount=type=secret,id=TOKEN cp /run/secrets/TOKEN /kept", env={"TOKEN": value}, secrets=("TOKEN",)
+        )
+        seen: list[str] = []
+        build = world.builder.build
+
+        async def noted(job: BuildJob, say: Say) -> Built:
+            built = await build(job, say)
+            seen.append(built.pushed)
+            return built
+
+        world.builder.build = noted  # type: ignore[method-assign]
+        scanning = ScanningBuilder(
+            world.builder, EngineContents(world.settings), world.settings.home / "scans", world.asked
+        )
+
+        with pytest.raises(BuildFailed) as caught:
+            await scanning.build(replace(job, secrets=frozenset({"TOKEN"})), lambda line: None)
+
+        assert caught.value.code == "secret-in-image"
+        assert not await world.asked.has(seen[0])
+
+    async def test_files_that_are_ignored_are_not_sent(self, world: Galley) -> None:
+        (world.tree / "kept.txt").write_text("kept")
+        (world.tree / "left.txt").write_text("left")
+        job = world.of("COPY . /all/\nRUN ls /all")
+        lines: list[str] = []
+
+        await world.builder.build(
+            replace(job, plan=replace(job.plan, dockerignore=("left.txt",))), lambda line: lines.append(line.strip())
+        )
+
+        assert "kept.txt" in lines
+        assert "left.txt" not in lines
+
+
+async def test_an_app_that_was_planned_and_built_for_the_cluster_answers_there(kitted: Cluster, tmp_path: Path) -> None:
+    async with galley.galley(kitted, tmp_path) as place, world(kitted) as platform:
+        (place.tree / "index.html").write_text("made in the cluster\n")
+        plan = place.builder.plan(place.tree, AppSpec(name=place.app), {}, {})
+        lines: list[str] = []
+        job = BuildJob(place.app, "d1", place.tree, plan, {})
+
+        built = await place.builder.build(job, lines.append)
+        image = await place.registry.adopt(built.pushed, place.app, "v1")
+        want = await platform.live(platform.want(image=image, command=plan.processes["web"]))
+
+        seen = await platform.engine.observe(want.app)
+        code, output = await platform.engine.exec(seen.instances[0].id, ("bash", "-c", ASK))
+        assert code == 0
+        assert output.endswith(b"made in the cluster\n")
+        assert plan.strategy == Strategy.AUTO
+        assert await place.asked.has(f"{place.settings.registry}/{place.app}:v1")
+        again = await place.builder.build(replace(job, key="d2"), lines.append)
+        assert (again.cached, again.pushed) == (True, built.pushed)

@@ -68,9 +68,8 @@ class Galley:
                 "registry_embedded": False,
                 "plain_registries": lay.registry,
                 "buildctl": kit.buildctl(),
-                **settings,
             }
-        )
+        ).model_copy(update=settings)
         self.rules = Rules(home=HOME, region="test", cpu_request_percent=5)
         self.kit = Kit(
             image=kit.IMAGE,

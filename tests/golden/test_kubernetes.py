@@ -13,6 +13,7 @@ from tests.unit.kubernetes_stage import RULES, WEB, WORKER
 
 from leeward.engines.kubernetes.capabilities import least_role
 from leeward.engines.kubernetes.jobs import once, timed, volume
+from leeward.engines.kubernetes.kits import Kit, kit_objects
 from leeward.engines.kubernetes.manifests import manifests
 from leeward.engines.kubernetes.routing import way_in
 from leeward.engines.kubernetes.rules import Pool, Quota
@@ -41,6 +42,16 @@ POOLS = replace(
     quota=Quota(instances=20, cores=16, memory_gib=32),
 )
 ONE = replace(WEB, instances=1)
+KIT = Kit(
+    image="registry.example.com/buildkit:rootless",
+    pods=2,
+    millicpu=2000,
+    memory_mib=4096,
+    disk_mib=10240,
+    cache_mib=20480,
+    registry="10.0.0.5:5000",
+    plain=("10.0.0.5:5000",),
+)
 CASES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "web": manifests((WEB,), RULES),
     "web-and-worker": manifests((WEB, WORKER), RULES),
@@ -61,6 +72,11 @@ CASES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "run-once": once(WORKER, RULES, "python manage.py migrate", "shop-worker-once-1a2b3c", 300)[1:],
     "timed": (timed(WORKER, RULES, "python manage.py clearsessions", "15 3 * * *"),),
     "volume": (volume(WORKER, RULES, "data", 10, "fast"),),
+    "builds": kit_objects(KIT, RULES),
+    "builds-pool-and-volume": kit_objects(
+        replace(KIT, volume_gib=50, registry="registry.example.com/apps", plain=()),
+        replace(RULES, builds=Pool({"pool": "builds"}, ("leeward.dev/builds",)), runtime_class="gvisor"),
+    ),
     "role": (least_role(),),
 }
 

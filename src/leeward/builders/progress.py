@@ -9,7 +9,7 @@ _LINE = re.compile(r"^#(\d+) (.*)$")
 _TIMED = re.compile(r"^(\d+\.\d+) ?(.*)$", re.S)
 _DONE = re.compile(r"^DONE (\d+(?:\.\d+)?)s$")
 _MOUNTS = re.compile(r"\s--(?:mount|network|security)=\S+")
-_STEP = re.compile(r"^\[(?!internal\])")
+_STEP = re.compile(r"^\[(?!internal\]|context )")
 # What a failure is explained from.
 _KEPT = 400
 

@@ -40,6 +40,7 @@ def add(
     registry: Annotated[str, Parameter(help="host:port by which its nodes reach the platform's registry.")] = "",
     profile: Annotated[str, Parameter(help="plain, gke-standard or gke-autopilot.")] = "plain",
     pull_secret: Annotated[Path | None, Parameter(help="A Docker config.json with which its nodes pull.")] = None,
+    builds: Annotated[str, Parameter(help="Where its apps are built: local, cluster or google.")] = "",
     option: Annotated[list[str] | None, Parameter(help="NAME=VALUE, like gateway=edge/main; repeatable.")] = None,
     as_json: Json = False,
 ) -> int:
@@ -51,6 +52,7 @@ def add(
 
     body: dict[str, Any] = {"name": name, "engine": engine, "context": context}
     body |= {"registry": registry, "profile": profile, "options": _options(option or [])}
+    body["options"] |= {"builds": builds} if builds else {}
     if kubeconfig is not None:
         body["credentials"] = _whole(kubeconfig)
     if pull_secret is not None:

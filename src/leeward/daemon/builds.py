@@ -54,15 +54,14 @@ class Kitchens:
         return DistantBuilder(settings, pool, self._bases, self._shelf, target, self._login, signed_in)
 
 
-def check(region: Region, registry: str) -> None:
-    """Raises Invalid where a region's apps cannot be built as it says."""
+def check(region: Region) -> None:
+    """Raises Invalid where a region's apps can never be built as it says."""
     try:
         builds = region.builds
     except ValueError as error:
         there = ", ".join(f"'{one.value}'" for one in BuildsIn)
-        raise Invalid(
-            [Problem("options/builds", f"must be one of {there}, not '{region.option('builds')}'")]
-        ) from error
+        problem = Problem("options/builds", f"must be one of {there}, not '{region.option('builds')}'")
+        raise Invalid([problem]) from error
     if builds is not BuildsIn.CLUSTER:
         return
     if region.engine is not EngineKind.KUBERNETES:
@@ -70,10 +69,14 @@ def check(region: Region, registry: str) -> None:
     if region.profile is Profile.GKE_AUTOPILOT:
         hint = "build there with builds=google, or on a Standard node pool"
         raise Invalid([Problem("options/builds", "Autopilot lets no pod make user namespaces", hint)])
+
+
+def check_registry(region: Region, registry: str) -> None:
+    """Raises Invalid where builds elsewhere cannot push to the platform's registry."""
     target = region.registry or registry
     if target.startswith(("127.", "localhost", "[::1]")):
-        hint = "give the region the address by which its pods reach the registry with --registry"
-        raise Invalid([Problem("registry", f"no pod reaches '{target}'", hint)])
+        hint = "name a registry that its builds reach with LEEWARD_REGISTRY, or its address there with --registry"
+        raise Invalid([Problem("registry", f"builds of region '{region.name}' do not reach '{target}'", hint)])
 
 
 BUILDERS: Mapping[BuildsIn, Callable[[Kitchens, Region], Builder]] = {BuildsIn.CLUSTER: Kitchens.cluster}
@@ -93,7 +96,9 @@ def regional(
             except NotFound:
                 region = None
         if region is not None:
-            check(region, settings.registry)
+            check(region)
+            if region.builds is not BuildsIn.LOCAL:
+                check_registry(region, settings.registry)
         return region
 
     return RegionalBuilder(here, find, kitchens.builder)

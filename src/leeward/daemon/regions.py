@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from leeward.daemon.builds import check
 from leeward.engines.local.container import home_id
 from leeward.model.region import EngineKind, Region
 from leeward.ports import Clock, Engine, LogStore
@@ -16,6 +17,7 @@ def kubernetes(settings: Settings, logs: LogStore, clock: Clock, region: Region)
     from leeward.engines.kubernetes.engine import KubernetesEngine
     from leeward.engines.kubernetes.options import rules_of
 
+    check(region)
     rules = rules_of(region, home_id(str(settings.home)), settings.domain, settings.registry)
     credentials = region.credentials.reveal() if region.credentials else ""
     return KubernetesEngine(rules, credentials, region.context, logs, clock)

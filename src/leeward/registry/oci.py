@@ -242,7 +242,8 @@ class OciRegistry:
         return reference
 
     async def _send(self, id: str, app: str, tag: str) -> str:
-        if self._settings.registry_embedded:
+        plain = self._settings.plain_registries.replace(" ", "").split(",")
+        if self._settings.registry_embedded or self._settings.registry in plain:
             store = await self._store()
             if store is not None:
                 pusher = Pusher(self._settings.registry, store, self._memory)

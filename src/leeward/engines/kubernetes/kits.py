@@ -4,13 +4,14 @@ Each is for one build at a time, so that its limits are that build's. It runs wi
 its own namespace lets it make user namespaces, and nobody but the API server can call it.
 """
 
+import base64
 import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from leeward.engines.kubernetes.names import OURS
+from leeward.engines.kubernetes.names import APPLIED, OURS, PULL_SECRET, digest
 from leeward.engines.kubernetes.project import everywhere
 from leeward.engines.kubernetes.render import placement
 from leeward.engines.kubernetes.rules import Rules
@@ -57,6 +58,7 @@ def kit_objects(kit: Kit, rules: Rules) -> tuple[dict[str, Any], ...]:
     return (
         _namespace(rules),
         _object("v1", "ServiceAccount", rules, automountServiceAccountToken=False),
+        *_pull_secret(rules),
         _object("v1", "ConfigMap", rules, data={"buildkitd.toml": configuration(kit)}),
         *_policies(kit, rules),
         _object("apps/v1", "StatefulSet", rules, spec=_set(kit, rules)),
@@ -100,6 +102,15 @@ def _namespace(rules: Rules) -> dict[str, Any]:
     }
 
 
+def _pull_secret(rules: Rules) -> tuple[dict[str, Any], ...]:
+    """With which the nodes pull the image of BuildKit; what builds pull and push with never comes into the cluster."""
+    if rules.pull_secret is None:
+        return ()
+    text = base64.b64encode(rules.pull_secret.reveal().encode()).decode()
+    kind, data = "kubernetes.io/dockerconfigjson", {".dockerconfigjson": text}
+    return (_object("v1", "Secret", rules, PULL_SECRET, type=kind, data=data),)
+
+
 def _policies(kit: Kit, rules: Rules) -> tuple[dict[str, Any], ...]:
     """Nobody calls them; they call names, the world and the registry."""
     api, kind = "networking.k8s.io/v1", "NetworkPolicy"
@@ -130,7 +141,11 @@ def _set(kit: Kit, rules: Rules) -> dict[str, Any]:
         "serviceName": NAME,
         "podManagementPolicy": "Parallel",
         "selector": {"matchLabels": {KIT: rules.home}},
-        "template": {"metadata": {"labels": _labels(rules)}, "spec": _pod(kit, rules)},
+        # Another configuration is another pod: buildkitd reads it once.
+        "template": {
+            "metadata": {"labels": _labels(rules), "annotations": {APPLIED: digest(configuration(kit), 16)}},
+            "spec": _pod(kit, rules),
+        },
     }
     if kit.volume_gib:
         claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": f"{kit.volume_gib}Gi"}}}
@@ -154,7 +169,11 @@ def _pod(kit: Kit, rules: Rules) -> dict[str, Any]:
             "limits": {"cpu": f"{kit.millicpu}m", "memory": memory},
         },
         # The programs that map users need their own two capabilities: they may gain what the file gives them.
-        "securityContext": {"allowPrivilegeEscalation": True, "privileged": False},
+        "securityContext": {
+            "allowPrivilegeEscalation": True,
+            "privileged": False,
+            "capabilities": {"drop": ["ALL"], "add": ["SETGID", "SETUID"]},
+        },
         "startupProbe": {**ready, "periodSeconds": 1, "failureThreshold": 60},
         "readinessProbe": {**ready, "periodSeconds": 30, "failureThreshold": 4},
         "volumeMounts": [
@@ -179,6 +198,7 @@ def _pod(kit: Kit, rules: Rules) -> dict[str, Any]:
         },
         "terminationGracePeriodSeconds": 10,
         "containers": [container],
+        **({"imagePullSecrets": [{"name": PULL_SECRET}]} if rules.pull_secret is not None else {}),
         "volumes": [{"name": "config", "configMap": {"name": NAME}}],
         **where,
     }

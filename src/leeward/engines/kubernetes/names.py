@@ -39,7 +39,7 @@ def stem(app: str, process: str) -> str:
     plain = f"{app}-{process}"
     if "-" not in app + process and len(plain) <= _STEM:
         return plain
-    return f"{plain[: _STEM - 7].rstrip('-')}-{_digest(f'{app}/{process}', 6)}"
+    return f"{plain[: _STEM - 7].rstrip('-')}-{digest(f'{app}/{process}', 6)}"
 
 
 def group_name(app: str, process: str, generation: int) -> str:
@@ -49,7 +49,7 @@ def group_name(app: str, process: str, generation: int) -> str:
 
 def service_name(app: str, process: str) -> str:
     """The name under which other apps of the project find it: the app's own for `web`."""
-    return app if process == "web" else f"{process}-{_digest(f'{app}/{process}', 6)}"
+    return app if process == "web" else f"{process}-{digest(f'{app}/{process}', 6)}"
 
 
 def labels(rules: Rules, project: str, app: str = "", process: str = "") -> dict[str, str]:
@@ -97,9 +97,10 @@ def stamped(made: Mapping[str, Any]) -> dict[str, Any]:
     """The object with a short fingerprint of itself: as long as it is the same, nothing has to be sent."""
     text = json.dumps(made, sort_keys=True, separators=(",", ":"))
     meta = made["metadata"]
-    annotations = {**meta.get("annotations", {}), APPLIED: _digest(text, 16)}
+    annotations = {**meta.get("annotations", {}), APPLIED: digest(text, 16)}
     return {**made, "metadata": {**meta, "annotations": annotations}}
 
 
-def _digest(text: str, length: int) -> str:
+def digest(text: str, length: int) -> str:
+    """A short fingerprint."""
     return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -141,6 +141,9 @@ OPTIONS: Mapping[str, Read] = {
 WORDS: Mapping[str, str] = {
     "apps_pool": "nodes for apps, by labels and the taints that they tolerate: `pool=apps,taint:apps`",
     "builds_pool": "nodes for builds, likewise",
+    "builds_image": "the image of rootless BuildKit, where it is not `LEEWARD_BUILDKIT_IMAGE`",
+    "builds_pods": "how many builds at once, each in a pod of its own; else `LEEWARD_BUILDS`",
+    "builds_volume_gib": "a volume for the cache of each build pod; without it the cache goes with the pod",
     "data_pool": "nodes for data services, likewise",
     "runtime_class": "the runtime class of instances: `gvisor`",
     "gateway": "the Gateway that takes requests in, as `namespace/name`; without it the platform's own edge does",
