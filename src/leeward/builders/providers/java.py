@@ -29,7 +29,6 @@ _MAIN_CLASS = re.compile(
     r"<(?:mainClass|main\.class|start-class|exec\.mainClass)>\s*([A-Za-z_$][\w$.]{0,200})\s*</", re.A
 )
 _MODULE = re.compile(r"<module>\s*([^<\s]{1,200})\s*</module>")
-_COPIED = (FILE, ".mvn/maven.config", ".mvn/extensions.xml", ".mvn/jvm.config")
 _IGNORE = (*built.IGNORE, "**/target", "Dockerfile", ".dockerignore")
 
 
@@ -59,15 +58,14 @@ class Java:
                 code="no-start-command",
             )
         found = system_packages.find({}, (), asked(context))
-        reason = _whole_tree(view)
-        files = () if reason else tuple(path for path in _COPIED if view.has(path))
-        fetch = () if reason else ("mvn -B -ntp dependency:go-offline",)
         commands, after = (_commands(program, _bounds(view, version.name)), _after(program)) if program else ((), ())
         steps = (
             *built.packages(found.build),
             Workdir("/app"),
             Env({"MAVEN_OPTS": "-Dmaven.repo.local=/root/.m2/repository"}),
-            *built.install(context, files, fetch, (_CACHE,), _SCOPE),
+            # No step brings the libraries before: they are in the cache, not in a layer, and `dependency:go-offline`
+            # would fetch what no build of this app asks for, which took more than half of a first build.
+            *built.install(context, (), (), (_CACHE,), _SCOPE),
             *built.build(context, commands, (_CACHE,), _SCOPE, after=after),
         )
         copies = java_program.copies(program)
@@ -77,8 +75,6 @@ class Java:
             decisions.append(Decision("build tool", "maven", (Evidence(FILE),), (f"gradle ({other})",)))
         if program:
             decisions.append(Decision("module", program.place, (program.evidence,)))
-        if reason and not context.install_command():
-            decisions.append(Decision("dependency layer", "renewed by every change of the code", (reason,)))
         manifest = f"{program.folder}{FILE}" if program else FILE
         return Contribution(
             Blueprint((Stage("build", f"java{version.name}-build", steps), run)),
@@ -89,7 +85,6 @@ class Java:
             decisions=tuple(decisions),
             diagnostics=version.diagnostics,
             secrets=built.secrets(context, _SCOPE),
-            key_files=files,
             ignore=_IGNORE,
         )
 
@@ -166,10 +161,3 @@ def _after(program: Program) -> tuple[str, ...]:
     if program.kind == "quarkus":
         return java_program.quarkus(folder)
     return (*java_program.jar(folder), *(java_program.apart() if program.kind == "spring" else ()))
-
-
-def _whole_tree(view: AppView) -> Evidence | None:
-    """Why the libraries cannot be fetched from the root's manifest alone."""
-    if _MODULE.search(view.read(FILE)):
-        return view.where(FILE, "<module>", "several modules")
-    return None
