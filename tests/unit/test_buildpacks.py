@@ -32,7 +32,9 @@ BUILDPACKS = "build: {strategy: buildpacks}\n"
 
 
 def steps(builder: Builder = BUILDER, *, previous: bool = False) -> dict[str, Phase]:
-    found = phases.phases(builder, "builder:1", FOLDERS, previous=previous, proxies={"HTTPS_PROXY": "http://p:1"})
+    found = phases.phases(
+        builder, "builder:1", FOLDERS, previous=previous, proxies={"HTTPS_PROXY": "http://me:s3cret@p:1"}
+    )
     return {phase.name: phase for phase in found}
 
 
@@ -70,6 +72,13 @@ def test_only_the_phases_that_run_foreign_code_have_a_network() -> None:
     without = {name for name, phase in steps().items() if "--network=none" in argv(phase)}
 
     assert without == {"analyze", "restore", "export"}
+
+
+def test_a_proxy_and_its_password_are_given_on_and_in_no_argument() -> None:
+    given = {name for name, phase in steps().items() if "--env=HTTPS_PROXY" in argv(phase)}
+
+    assert given == {"detect", "build"}
+    assert not any("s3cret" in word for phase in steps().values() for word in argv(phase))
 
 
 def test_foreign_code_sees_neither_the_image_layout_nor_the_cache_of_layers() -> None:

@@ -35,7 +35,6 @@ from leeward.settings import MIB, Settings
 
 _HOST_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|DSN|DATABASE_URL", re.I)
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _MOST = 8 * MIB
 # What the lifecycle says of itself in every build.
 _NOISE = ("Warning: Did not find SBOM l", "Warning: Platform requested experimental", "WARNING: Your kernel does not")
@@ -84,7 +83,7 @@ class BuildpacksBuilder:
         bounds = await self._bounds()
         previous = await self._prepare(job, builder, kept, work)
         folders = Folders(work, kept.lifecycle, kept.tools)
-        proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
+        proxies = {name: os.environ[name] for name in phases.PROXIES if name in os.environ}
         steps = phases.phases(builder, tools, folders, previous=previous is not None, proxies=proxies)
         masker = Masker(_secret_values(job))
         runner = _Runner(self._docker, self._settings, self._cgroup, bounds, self._label)

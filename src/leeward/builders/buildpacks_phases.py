@@ -34,6 +34,8 @@ _CA_VARIABLES = (
     "COMPOSER_CAFILE",
 )
 _TOOLS = "/leeward-cache"
+# The client has these in its own environment and gives them on: a proxy's password is in no process list.
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _NO_NETWORK = ("analyze", "restore", "export")
 
 
@@ -157,9 +159,8 @@ def arguments(phase: Phase, builder: Builder, bounds: Bounds, name: str, labels:
         yield "--network=none"
     for source, target, writable in phase.mounts:
         yield f"--volume={source}:{target}{'' if writable else ':ro'}"
-    yield from (
-        f"--env={key}={value}" for key, value in sorted({"CNB_PLATFORM_API": PLATFORM_API, **phase.env}.items())
-    )
+    for key, value in sorted({"CNB_PLATFORM_API": PLATFORM_API, **phase.env}.items()):
+        yield f"--env={key}" if key in PROXIES else f"--env={key}={value}"
     yield from (f"--entrypoint=/cnb/lifecycle/{_PROGRAMS[phase.name]}", phase.image, *phase.arguments)
 
 
