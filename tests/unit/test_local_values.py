@@ -15,7 +15,7 @@ from leeward.engines.local.network import (
     firewall_holds,
     firewall_script,
     free_subnet,
-    metadata_closed,
+    metadata_missing,
     names_name,
     network_body,
     network_name,
@@ -222,14 +222,17 @@ def test_ready_instances_are_found_by_app_and_by_process() -> None:
     assert aliases("shop", "worker") == ["worker.shop"]
 
 
-def test_the_rule_against_metadata_is_known_again_as_iptables_prints_it() -> None:
-    rule = (
+def test_the_rules_against_metadata_are_known_again_as_iptables_prints_them() -> None:
+    missing = metadata_missing("-P PREROUTING ACCEPT\n")
+    printed = [" ".join(("-A", *rule)) for rule in missing]
+
+    assert printed[0] == (
         "-A PREROUTING -d 169.254.0.0/16 -i lwd+ -p tcp -m tcp ! --dport 53"
         " -m comment --comment LEEWARD-METADATA -j DROP"
     )
-
-    assert metadata_closed(f"-P PREROUTING ACCEPT\n{rule}\n")
-    assert not metadata_closed("-P PREROUTING ACCEPT\n")
+    assert any("-d 100.100.100.200/32 " in line for line in printed)
+    assert metadata_missing("\n".join(("-P PREROUTING ACCEPT", *printed))) == ()
+    assert metadata_missing("\n".join(printed[1:])) == missing[:1]
 
 
 RIGHT = """-P INPUT ACCEPT

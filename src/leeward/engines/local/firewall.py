@@ -5,11 +5,10 @@ import shutil
 
 from leeward.engines.local.network import (
     JUMP,
-    METADATA,
     RULES,
     firewall_holds,
     firewall_script,
-    metadata_closed,
+    metadata_missing,
 )
 from leeward.errors import Unavailable
 
@@ -20,8 +19,8 @@ async def hold() -> bool:
     IPv6 is off in the projects' networks; its rules are a second lock where the machine has it.
     """
     changed = await _hold("iptables")
-    if not metadata_closed(await _run(("iptables", "-w", "5", "-t", "mangle", "-S", "PREROUTING"))):
-        await _run(("iptables", "-w", "5", "-t", "mangle", "-I", *METADATA))
+    for rule in metadata_missing(await _run(("iptables", "-w", "5", "-t", "mangle", "-S", "PREROUTING"))):
+        await _run(("iptables", "-w", "5", "-t", "mangle", "-I", *rule))
         changed = True
     if shutil.which("ip6tables") is not None and shutil.which("ip6tables-restore") is not None:
         try:

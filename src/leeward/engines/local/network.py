@@ -7,6 +7,7 @@ from typing import Any
 
 from leeward.engines.local.container import HOME
 from leeward.errors import Unavailable
+from leeward.plan.metadata import NETWORKS
 from leeward.plan.packetfilter import leads, rules_of
 
 PROJECT = "leeward.project"
@@ -75,13 +76,14 @@ JUMP: tuple[str, ...] = ("INPUT", "-i", f"{_BRIDGE}+", "-j", CHAIN)
 
 # The addresses at which clouds give a machine its own credentials are not for its tenants; some clouds have their name
 # server there too. In a table of its own, since the order of FORWARD is Docker's.
-_METADATA = f"-d 169.254.0.0/16 -i {_BRIDGE}+ -p tcp -m tcp ! --dport 53 -m comment --comment LEEWARD-METADATA -j DROP"
-METADATA: tuple[str, ...] = ("PREROUTING", *_METADATA.split())
+_METADATA = f"-i {_BRIDGE}+ -p tcp -m tcp ! --dport 53 -m comment --comment LEEWARD-METADATA -j DROP"
 
 
-def metadata_closed(saved: str) -> bool:
-    """Whether the output of `iptables -t mangle -S PREROUTING` has the rule."""
-    return "-A " + " ".join(METADATA) in (line.strip().replace('"', "") for line in saved.splitlines())
+def metadata_missing(saved: str) -> tuple[tuple[str, ...], ...]:
+    """The rules of PREROUTING that the output of `iptables -t mangle -S PREROUTING` has not."""
+    has = {rule.replace('"', "") for rule in rules_of(saved, "PREROUTING")}
+    wanted = (f"-d {network} {_METADATA}" for network in NETWORKS[4])
+    return tuple(("PREROUTING", *rule.split()) for rule in wanted if rule not in has)
 
 
 def firewall_holds(saved: str) -> bool:
