@@ -65,7 +65,8 @@ class Database:
         writer = _engine(url, 1)
         # Wait for the write lock at the beginning: a transaction that began by reading could not get it later.
         event.listen(writer.sync_engine, "begin", _begin_immediate)
-        reader = _engine(url, READERS, isolation_level="AUTOCOMMIT")
+        # A reader has no transaction: there is nothing to roll back when it is given back.
+        reader = _engine(url, READERS, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
         database = cls(writer, reader)
         async with contextlib.AsyncExitStack() as opening:
             opening.push_async_callback(database.close)
