@@ -5,7 +5,7 @@ RUN := $(VENV)/bin
 ON_A_CLUSTER := tests/cluster tests/contracts/test_engine_kubernetes.py tests/integration/test_kubernetes_engine.py
 WITH_DOCKER := $(RUN)/python scripts/with-docker
 
-.PHONY: help bootstrap system up down purge status check unit golden integration e2e test bench vendor screenshots cluster-up cluster-test cluster-down
+.PHONY: image help bootstrap system up down purge status check unit golden integration e2e test bench vendor screenshots cluster-up cluster-test cluster-down
 .NOTPARALLEL:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo 'make cluster-up   start a real Kubernetes of two nodes (root); prints its kubeconfig'
 	@echo 'make cluster-test tests on it: the engine, releases under load, what breaks'
 	@echo 'make cluster-down remove it without a trace'
+	@echo 'make image        the control plane as an image for Kubernetes: build/leeward.tar'
 	@echo 'make golden       rewrite the golden files'
 	@echo 'make bench        measure'
 	@echo 'make vendor       fetch the dashboard'"'"'s third-party files, as vendor.toml names them'
@@ -73,6 +74,12 @@ cluster-test: system
 
 cluster-down:
 	@test ! -x $(RUN)/python || $(RUN)/python -m tests.cluster down
+
+# For the Helm chart; from Debian packages and uv.lock, without a container engine.
+IMAGE ?= localhost/leeward:dev
+image: system
+	@mkdir -p build
+	$(RUN)/python deploy/image/build.py --name $(IMAGE) build/leeward.tar
 
 golden: bootstrap
 	GOLDEN=write $(RUN)/pytest -q tests/golden tests/unit/test_units.py
