@@ -64,7 +64,7 @@ def test_two_replicas_run_one_leads_and_only_that_one_is_asked(control: Control)
 
 def test_people_sign_in_and_an_app_of_an_image_answers(control: Control) -> None:
     with control.client() as ask:
-        signed = ask("POST", "/v1/session", {"name": "admin", "password": control.password()})
+        signed = ask("POST", "/v1/sessions", {"name": "admin", "password": control.password()})
         regions = ask("GET", "/v1/regions").json()["items"]
     with control.client(f"shop.{DOMAIN}") as ask:
         answer = ask("GET", "/")

@@ -30,6 +30,7 @@ class Replica:
         self._says = "starts"
         self._ready = False
         self._wake = asyncio.Event()
+        self._telling: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -47,7 +48,8 @@ class Replica:
 
     def waits(self) -> None:
         """The database answered, and another replica leads."""
-        self._says, self._ready = "waits: another replica leads", True
+        self._ready = True
+        self._telling = asyncio.create_task(self._tell("waits: another replica leads"))
 
     async def lead(self) -> None:
         """Have the Service point here once the API answers, and look again and again whether it does."""
@@ -56,6 +58,9 @@ class Replica:
         while not self._settings.api_socket.exists():
             await pause(self._wake, 0.05)
         self._says, self._ready = "leads", True
+        if self._telling is not None:
+            # What it says must not arrive after what is said next.
+            await self._telling
         while True:
             try:
                 await self._pod.leads()

@@ -74,6 +74,8 @@ async def run(settings: Settings, waits: Callable[[], None] = lambda: None, *mor
     async with opened as stores:
         plane = Plane(settings, clock, stores)
         await plane.run(opened.lost, *more)
+        if opened.lost.is_set():
+            raise _ended()
 
 
 async def run_in_pod(settings: Settings) -> None:
@@ -282,4 +284,8 @@ class Plane:
 async def _end_when(lost: asyncio.Event) -> None:
     """Raises Unavailable once the stores are no longer ours: every part then ends, and the supervisor starts anew."""
     await lost.wait()
-    raise Unavailable("the database ended this control plane's lead", hint="it waits for its turn again")
+    raise _ended()
+
+
+def _ended() -> Unavailable:
+    return Unavailable("the database ended this control plane's lead", hint="it waits for its turn again")
