@@ -77,6 +77,7 @@ class Harbour:
     silent = "sleep 999"
     crashing = "echo boom; exit 3"
     ending = "true"
+    talking = "echo one; echo two"
     absent = "nothing-of-the-kind $PORT"
     lost = web
     _names = itertools.count(1)

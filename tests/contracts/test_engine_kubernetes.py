@@ -6,6 +6,7 @@ import pytest
 
 from tests.contracts.engine import EngineContract
 from tests.contracts.harbour import Harbour, harbour, needs_cluster, tiny_in_cluster
+from tests.contracts.timer import TimerContract
 
 
 @pytest.fixture(scope="module")
@@ -13,6 +14,13 @@ def image() -> str:
     """The tiny image, where the nodes find it."""
     needs_cluster()
     return tiny_in_cluster()
+
+
+class TestTimersOfKubernetesEngine(TimerContract):
+    @pytest.fixture
+    async def world(self, image: str) -> AsyncIterator[Harbour]:
+        async with harbour(needs_cluster(), image) as made:
+            yield made
 
 
 class TestKubernetesEngine(EngineContract):

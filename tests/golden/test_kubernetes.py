@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ import yaml
 from tests.unit.kubernetes_stage import RULES, WEB, WORKER
 
 from leeward.engines.kubernetes.capabilities import least_role
-from leeward.engines.kubernetes.jobs import once, timed, volume
+from leeward.engines.kubernetes.jobs import by_hand, once, timed, volume
 from leeward.engines.kubernetes.kits import Kit, kit_objects
 from leeward.engines.kubernetes.manifests import manifests
 from leeward.engines.kubernetes.routing import way_in
 from leeward.engines.kubernetes.rules import Pool, Quota
 from leeward.engines.kubernetes.scaling import sleeper
-from leeward.model.app import Health, Instances
+from leeward.model.app import Health, Instances, Overlap
 from leeward.model.region import Profile
+from leeward.model.run import Run, Timed, Trigger
 from leeward.model.secret import Secret
 
 HERE = Path(__file__).parent / "kubernetes"
@@ -52,6 +54,8 @@ KIT = Kit(
     registry="10.0.0.5:5000",
     plain=("10.0.0.5:5000",),
 )
+NIGHTLY = Timed(replace(WORKER, command="python manage.py clearsessions"), "15 3 * * *", "Europe/Berlin", timeout_s=900)
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CASES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "web": manifests((WEB,), RULES),
     "web-and-worker": manifests((WEB, WORKER), RULES),
@@ -70,7 +74,11 @@ CASES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     ),
     "scale-to-zero": sleeper(ONE, Instances(min=0, max=5), ("shop.apps.example.com",), RULES),
     "run-once": once(WORKER, RULES, "python manage.py migrate", "shop-worker-once-1a2b3c", 300)[1:],
-    "timed": (timed(WORKER, RULES, "python manage.py clearsessions", "15 3 * * *"),),
+    "timed": (
+        timed(NIGHTLY, RULES),
+        timed(replace(NIGHTLY, overlap=Overlap.REPLACE, timezone="UTC", retries=2, suspended=True), POOLS),
+        by_hand(NIGHTLY, RULES, Run("worker-m1", "shop", "worker", 3, Trigger.MANUAL, NOON), "1-2-3"),
+    ),
     "volume": (volume(WORKER, RULES, "data", 10, "fast"),),
     "builds": kit_objects(KIT, RULES),
     "builds-pool-and-volume": kit_objects(

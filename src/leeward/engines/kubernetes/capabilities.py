@@ -100,6 +100,8 @@ HELPFUL: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("metrics.k8s.io", "pods", ("list",)),
     ("gateway.networking.k8s.io", "httproutes", _WRITE),
     ("networking.k8s.io", "ingresses", _WRITE),
+    # Processes with a schedule.
+    ("batch", "cronjobs", _WRITE),
     # Builds in the cluster.
     ("", "configmaps", ("get", "create", "patch")),
     ("apps", "statefulsets", ("get", "create", "patch")),

@@ -11,22 +11,25 @@ from leeward.engines.kubernetes.deeds import Deeds
 from leeward.engines.kubernetes.follow import Follower
 from leeward.engines.kubernetes.kinds import DEPLOYMENT, SERVICE
 from leeward.engines.kubernetes.manifests import manifests
-from leeward.engines.kubernetes.names import INSTANCE, namespace, service_name
+from leeward.engines.kubernetes.names import INSTANCE, RUN, namespace, service_name
 from leeward.engines.kubernetes.plan import Drop, Mark, Scale, Serve, Step, next_steps
 from leeward.engines.kubernetes.pods import Pod
 from leeward.engines.kubernetes.rules import Rules
 from leeward.engines.kubernetes.runs import Runs
 from leeward.engines.kubernetes.scaling import chosen
 from leeward.engines.kubernetes.sight import Sight
+from leeward.engines.kubernetes.timers import Timers
 from leeward.engines.kubernetes.usage import Meter
 from leeward.engines.loglines import LogSink
 from leeward.engines.loop import Tasks, every
 from leeward.model.region import Examined
+from leeward.model.run import Run, SeenRun, Timed
 from leeward.model.runtime import Observed, Usage, Workload
 from leeward.ports.world import Clock, Say
 
 _SWEEP_S = 60.0
 _AGAIN_S = 1.0
+_LOG_END_S = 5.0
 # Until the cluster has made the pods that a Deployment asks for: tens of milliseconds, when it makes them at all.
 _APPEAR_S = 2.0
 
@@ -43,6 +46,7 @@ class KubernetesEngine:
         self._deeds = Deeds(self.cluster, rules, self.sight)
         self._follower = Follower(self.cluster, logs)
         self._runs = Runs(self.cluster, rules, self.sight, self._deeds)
+        self._timers = Timers(self.cluster, rules, self.sight, self._deeds, self._now)
         self._meter = Meter(self.cluster, self.sight, self._now)
         self._doctor = Doctor(self.cluster, rules)
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -74,19 +78,25 @@ class KubernetesEngine:
 
     def _settle(self, before: Pod | None, after: Pod | None) -> None:
         """Follow what a new process prints."""
-        if after is None or after.role != INSTANCE or not after.running:
+        if after is None:
             return
-        if before is None or (before.container, before.running) != (after.container, True):
+        # A run may have ended before anybody saw it running.
+        ended = after.role == RUN and after.ended is not None
+        if not (after.role in (INSTANCE, RUN) and (after.running or ended)):
+            return
+        if before is None or (before.container, before.running) != (after.container, after.running):
             self._follow(after)
 
-    def _follow(self, pod: Pod) -> None:
+    def _follow(self, pod: Pod) -> str:
         def again() -> None:
             now = self.sight.pods.items.get((pod.namespace, pod.name))
             if now is not None and now.running and now.container == pod.container:
                 # Not at once: a log that ends while its process still runs must not become a busy loop.
-                asyncio.get_running_loop().call_later(_AGAIN_S, self._follow, now)
+                asyncio.get_running_loop().call_later(_AGAIN_S, self._settle, None, now)
 
-        self._tasks.start("log", f"{pod.uid}/{pod.container}", lambda: self._follower.follow(pod), again)
+        key = f"{pod.uid}/{pod.container}"
+        self._tasks.start("log", key, lambda: self._follower.follow(pod), again)
+        return key
 
     async def sweep(self) -> None:
         """Remove the namespaces of projects that have been empty for two looks, and what single runs left."""
@@ -194,6 +204,41 @@ class KubernetesEngine:
         """Run one command in a fresh instance of `want`, to its end; its exit code."""
         await self.sight.ready()
         return await self._runs.once(want, command, say, timeout_s)
+
+    # --- by the clock -------------------------------------------------------------------------------------
+
+    async def schedule(self, app: str, wants: Sequence[Timed]) -> bool:
+        """Have a CronJob for each: the cluster begins what is due."""
+        async with self._locks[app]:
+            await self.sight.ready()
+            await self._timers.schedule(app, wants)
+        return True
+
+    async def begin(self, want: Timed, run: Run) -> None:
+        """Have a job for a run that somebody asked for."""
+        async with self._locks[run.app]:
+            await self.sight.ready()
+            await self._timers.begin(want, run)
+
+    async def runs(self, app: str) -> Sequence[SeenRun]:
+        """Every run whose job is there."""
+        await self.sight.ready()
+        return self._timers.seen(app)
+
+    async def last_lines(self, app: str, run: str) -> Sequence[str]:
+        """What an ended run printed last; all that it printed is in the log then."""
+        pod = self._timers.last_pod(app, run)
+        if pod is not None and pod.container:
+            await self._tasks.wait("log", self._follow(pod), _LOG_END_S)
+        return await self._timers.last_lines(app, run)
+
+    async def end(self, app: str, run: str) -> None:
+        """Begin to end a run before its time."""
+        await self._timers.end(app, run)
+
+    async def forget(self, app: str, run: str) -> None:
+        """Take away what is left of a run that has ended."""
+        await self._timers.forget(app, run)
 
     # --- further abilities --------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ OF_PROJECTS = (
 OF_APPS = (SECRET, SERVICE, BUDGET, AUTOSCALER, JOB)
 """Those that every cluster has."""
 OF_BUILDS = (STATEFUL_SET, CONFIG_MAP)
-OPTIONAL = (ROUTE, INGRESS, HEALTH_CHECK, BACKEND)
+OPTIONAL = (ROUTE, INGRESS, HEALTH_CHECK, BACKEND, CRON_JOB)
 
 _ALL = {
     each.kind: each
@@ -71,7 +71,6 @@ _ALL = {
         EVENT,
         VOLUME,
         DEPLOYMENT,
-        CRON_JOB,
         SCALED,
         INTERCEPTED,
         *OF_BUILDS,

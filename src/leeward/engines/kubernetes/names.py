@@ -22,6 +22,8 @@ APPLIED = "leeward.dev/applied"
 COST = "controller.kubernetes.io/pod-deletion-cost"
 INSTANCE = "instance"
 ONCE = "once"
+RUN = "run"
+DUE = "leeward.dev/due"
 ACCOUNT = "leeward-app"
 PULL_SECRET = "leeward-registry"
 

@@ -99,8 +99,8 @@ class Runs:
 
     async def sweep(self) -> None:
         """Take away the jobs of a control plane that is no more, and the variables that jobs left."""
-        jobs = self._sight.objects[JOB.kind].items
-        for key in [key for key in jobs if key[1] not in self._own]:
+        jobs = self._sight.jobs.items
+        for key in [key for key, one in jobs.items() if one.role == ONCE and key[1] not in self._own]:
             await self._deeds.delete(JOB, key)
         for key in list(self._sight.objects[SECRET.kind].items):
             job = key[1].removesuffix("-env")

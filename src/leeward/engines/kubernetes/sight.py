@@ -11,9 +11,11 @@ from leeward.engines.kubernetes.cluster import Cluster
 from leeward.engines.kubernetes.index import Index
 from leeward.engines.kubernetes.informer import Informer, Key
 from leeward.engines.kubernetes.kinds import (
+    CRON_JOB,
     DEPLOYMENT,
     ENDPOINTS,
     EVENT,
+    JOB,
     NODE,
     OF_APPS,
     OF_PROJECTS,
@@ -21,12 +23,13 @@ from leeward.engines.kubernetes.kinds import (
     POD,
     Kind,
 )
-from leeward.engines.kubernetes.names import HOME, INSTANCE, group_name, service_name
+from leeward.engines.kubernetes.names import HOME, INSTANCE, RUN, group_name, service_name
 from leeward.engines.kubernetes.objects import Endpoints, Group, Known, endpoints, group, known
 from leeward.engines.kubernetes.plan import Memory
 from leeward.engines.kubernetes.pods import Pod, amount, millicpu, read, seconds
 from leeward.engines.kubernetes.reasons import Largest
 from leeward.engines.kubernetes.rules import Rules
+from leeward.engines.kubernetes.runs_seen import Job, job
 from leeward.errors import Unavailable
 from leeward.model.runtime import Instance, InstanceState, Observed, Workload
 
@@ -61,6 +64,7 @@ class Sight:
         self._pods_by_name: Index[Key, Pod] = Index(lambda pod: pod.name)
         self._pods_by_uid: Index[Key, Pod] = Index(lambda pod: pod.uid)
         self._groups_by_app: Index[Key, Group] = Index(lambda one: one.known.app)
+        self._jobs_by_app: Index[Key, Job] = Index(lambda one: one.known.app)
         self._objects_by_app: Index[tuple[str, Key], Known] = Index(lambda each: each.app)
         self._by_project: Index[tuple[str, Key], Known] = Index(lambda each: each.project)
         self._largest: Largest | None = None
@@ -81,7 +85,9 @@ class Sight:
                 cluster, kind, known, self._object(kind), match=mine, partial=True, optional=kind in OPTIONAL
             )
             for kind in (*OF_PROJECTS, *OF_APPS, *OPTIONAL)
+            if kind is not JOB
         }
+        self.jobs: Informer[Job] = Informer(cluster, JOB, job, self._job, match=mine)
 
     @property
     def home(self) -> str:
@@ -91,7 +97,7 @@ class Sight:
     @property
     def watches(self) -> tuple[Informer[Any], ...]:
         """All of them, to be run."""
-        return (self.groups, *self.objects.values(), self._nodes, self._events, self._endpoints, self.pods)
+        return (self.groups, self.jobs, *self.objects.values(), self._nodes, self._events, self._endpoints, self.pods)
 
     async def ready(self) -> None:
         """Have looked at everything once. Raises what keeps us from it; later, what is known may be old, not wrong."""
@@ -133,6 +139,13 @@ class Sight:
     def _group(self, key: Key, before: Group | None, after: Group | None) -> None:
         self._groups_by_app.told(key, before, after)
         self._known(DEPLOYMENT, key, before.known if before else None, after.known if after else None)
+        one = after or before
+        assert one is not None
+        self.changed(one.known.app)
+
+    def _job(self, key: Key, before: Job | None, after: Job | None) -> None:
+        self._jobs_by_app.told(key, before, after)
+        self._known(JOB, key, before.known if before else None, after.known if after else None)
         one = after or before
         assert one is not None
         self.changed(one.known.app)
@@ -192,6 +205,9 @@ class Sight:
         if kind is DEPLOYMENT:
             found = self.groups.items.get(key)
             return found.known if found is not None else None
+        if kind is JOB:
+            one = self.jobs.items.get(key)
+            return one.known if one is not None else None
         return self.objects[kind.kind].items.get(key) if kind.kind in self.objects else None
 
     def drifted(self, kind: Kind, key: Key, seen: Known) -> bool:
@@ -213,13 +229,25 @@ class Sight:
     def _informer(self, kind: Kind) -> Informer[Any]:
         if kind is DEPLOYMENT:
             return self.groups
+        if kind is JOB:
+            return self.jobs
         return self.pods if kind is POD else self.objects[kind.kind]
 
     def of_app(self, app: str) -> tuple[tuple[Kind, Key, Known], ...]:
-        """Every object of an app but its pods; Deployments first, so that nothing is started again."""
+        """Every object of an app but its pods; what makes others comes first, so that nothing is started again."""
         found = [(DEPLOYMENT, key, one.known) for key, one in self._groups_by_app.of(app).items()]
-        found += [(self.objects[kind].kind, key, each) for (kind, key), each in self._objects_by_app.of(app).items()]
+        others = [(self.objects[kind].kind, key, each) for (kind, key), each in self._objects_by_app.of(app).items()]
+        found += sorted(others, key=lambda each: each[0] is not CRON_JOB)
+        found += [(JOB, key, one.known) for key, one in self._jobs_by_app.of(app).items()]
         return tuple(found)
+
+    def jobs_of(self, app: str) -> tuple[Job, ...]:
+        """The runs of an app that are not being deleted."""
+        return tuple(one for one in self._jobs_by_app.of(app).values() if one.role == RUN and not one.known.deleted)
+
+    def pods_of_job(self, app: str, name: str) -> list[Pod]:
+        """The pods that a job made: their names are its own and five letters."""
+        return [pod for pod in self._pods_by_app.of(app).values() if pod.name.rpartition("-")[0] == name]
 
     def empty_projects(self) -> tuple[tuple[str, str], ...]:
         """Project and namespace of those in which nothing of an app is left."""
@@ -338,7 +366,7 @@ class Sight:
 
     def apps(self) -> frozenset[str]:
         """The apps of which anything is there."""
-        found = {*self._pods_by_app, *self._groups_by_app, *self._objects_by_app}
+        found = {*self._pods_by_app, *self._groups_by_app, *self._objects_by_app, *self._jobs_by_app}
         return frozenset(str(app) for app in found if app)
 
     def _apps_of(self, project: str) -> set[str]:
