@@ -20,6 +20,10 @@ def failure(status: int, body: Mapping[str, Any], region: str, what: str) -> Lee
     """The failure for an answer of the API server; `what` names the object that was asked for."""
     message = " ".join(str(body.get("message") or body.get("reason") or "").split())
     code = status or int(body.get("code") or 500)
+    if "admission webhook" in message and "denied the request" in message:
+        # With whatever status it likes.
+        reason, hint = refused("", message)
+        return RolloutFailed(f"{what}: {reason}", hint=hint)
     if code == 401:
         return Unavailable(
             f"the cluster of region '{region}' does not accept our credentials",
@@ -34,8 +38,7 @@ def failure(status: int, body: Mapping[str, Any], region: str, what: str) -> Lee
     if code == 409:
         return Conflict(f"{what} of region '{region}' was changed meanwhile: {message}", hint="it is tried again")
     if code in (400, 422):
-        reason, hint = refused("", message) if "webhook" in message else (f"refuses it: {message[:300]}", "")
-        return RolloutFailed(f"{what}: {reason}", hint=hint or "see `lee doctor --region` of the region")
+        return RolloutFailed(f"{what}: refuses it: {message[:300]}", hint="see `lee doctor --region` of the region")
     away, hint = unasked(message)
     if away:
         return Barred(f"{what}: {away}", hint=hint)
@@ -48,7 +51,7 @@ def failure(status: int, body: Mapping[str, Any], region: str, what: str) -> Lee
 def _forbidden(message: str, region: str, what: str) -> LeewardError:
     if "being terminated" in message:
         return Unavailable(f"the namespace of {what} is still being deleted", hint="it is tried again")
-    if "exceeded quota" in message or "violates PodSecurity" in message or "admission webhook" in message:
+    if "exceeded quota" in message or "violates PodSecurity" in message:
         reason, hint = refused(what, message)
         return RolloutFailed(f"{what}: {reason}", hint=hint)
     if found := _MAY_NOT.search(message):
