@@ -91,6 +91,64 @@ async def test_an_app_behind_the_base_of_new_builds_fits_and_one_on_it_does_not(
     ]
 
 
+BUILT = replace(MARK, flavour="debian13", built="go-build:old")
+
+
+@pytest.fixture
+async def compiled(shop: Served) -> Served:
+    """One of the apps is a program that was built in a base of which there is a newer content."""
+    async with shop.turn:
+        await imaged(shop.stage, "shop", await shop.stage.live("shop"), BUILT)
+    await shop.stage.stores.images.put_base(BaseState("go-build", "new", "old", (), shop.stage.clock.now()))
+    return shop
+
+
+async def test_a_base_for_builds_is_listed_with_the_apps_that_were_built_in_it(compiled: Served) -> None:
+    _, found = await compiled.lee("bases", "list")
+
+    listed = {base["flavour"]: (base["apps"], base["behind"]) for base in found}
+    assert listed == {"debian13": (1, []), "go-build": (1, ["shop"]), "python3.13": (1, [])}
+
+
+async def test_a_rebuild_builds_the_same_code_in_the_newest_base(compiled: Served) -> None:
+    app = await compiled.stage.stores.apps.get("shop")
+    release = await compiled.stage.stores.releases.get("shop", app.live or 0)
+    before = await compiled.stage.stores.deploys.get(release.deploy)
+
+    code, found = await compiled.lee("bases", "rebuild")
+
+    assert code == 0
+    assert [(one["app"], one["fits"]) for one in found] == [("cafe", False), ("foreign", False), ("shop", True)]
+    assert found[2]["why"] == "go-build: built in old, new builds in new"
+    made = await compiled.stage.stores.deploys.get(found[2]["deploy"])
+    assert (made.kind, made.carry["bases"]) == (DeployKind.CODE, "newest")
+    assert made.source == replace(before.source, commit=release.commit or before.source.commit)
+
+
+async def test_what_would_be_rebuilt_is_said_and_nothing_done(compiled: Served) -> None:
+    _, found = await compiled.lee("bases", "rebuild", "--dry-run", "--app", "shop")
+
+    assert [(one["app"], one["bases"], one["deploy"]) for one in found] == [("shop", ["go-build"], "")]
+
+
+async def test_newer_packages_in_a_base_for_builds_are_a_reason_too(compiled: Served) -> None:
+    state = BaseState("go-build", "old", "", NEWER, compiled.stage.clock.now())
+    await compiled.stage.stores.images.put_base(state)
+
+    _, found = await compiled.lee("bases", "rebuild", "--dry-run", "--app", "shop")
+
+    assert found[0]["why"] == "go-build: 2 packages are newer, 1 of them for security"
+
+
+async def test_a_program_built_in_the_newest_base_stays(compiled: Served) -> None:
+    async with compiled.turn:
+        await imaged(compiled.stage, "shop", await compiled.stage.live("shop"), replace(BUILT, built="go-build:new"))
+
+    code, found = await compiled.lee("bases", "rebuild", "--app", "shop")
+
+    assert (code, found[0]["fits"], found[0]["why"]) == (0, False, "nothing is newer")
+
+
 async def test_an_undo_goes_back_to_the_releases_before_and_wishes_for_the_base_before(shop: Served) -> None:
     await shop.lee("bases", "rebase")
     await shop.stage.stores.images.put_base(BaseState("python3.13", "b", "a"))

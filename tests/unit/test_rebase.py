@@ -10,7 +10,7 @@ from tests.unit.control_stage import Clock, Stage, stage
 
 from leeward.model.image import BaseMark, BaseState, Upgrade
 from leeward.model.release import Deploy, DeployKind, DeployStatus, Release
-from leeward.plan.rebase import LABELS, abi, content, labels, mark, own_packages, rebased, unfit
+from leeward.plan.rebase import BUILT, LABELS, abi, content, flavours, labels, mark, own_packages, rebased, unfit
 
 OLD = BaseMark("python3.13", "tag", "a", "amd64 libc6", 1)
 SSL = Upgrade("openssl", "3.0.15-1", "3.0.17-1", "trixie-security")
@@ -295,3 +295,41 @@ async def test_a_budget_that_cannot_be_kept_is_said_once_and_nothing_goes(on: St
     told = [event.text for event in (await on.stores.events.list()).items if event.kind == "images.over"]
     assert len(told) == 1
     assert "take 2 MB, more than the budget of 1 MB" in told[0]
+
+
+def test_an_image_says_what_it_was_built_in_and_a_rebase_changes_nothing_of_that() -> None:
+    config = {
+        "config": {"Labels": {**labels(OLD), BUILT: "go-build:a node24-build:b"}},
+        "rootfs": {"diff_ids": ["base", "app"]},
+    }
+    new = {"config": {"Labels": labels(replace(OLD, content="b"))}, "rootfs": {"diff_ids": ["newer"]}}
+
+    found = mark(rebased(config, new, 1)["config"]["Labels"])
+
+    assert found is not None
+    assert found.content == "b"
+    assert found.built_in == {"go-build": "a", "node24-build": "b"}
+    assert replace(OLD, built="nonsense :x y:").built_in == {}
+
+
+def test_the_flavours_among_images_are_those_of_our_bases() -> None:
+    assert flavours(["leeward-base/go-build:abc", "python:3.13", "leeward-base/debian13:latest"]) == [
+        "go-build",
+        "debian13",
+    ]
+
+
+async def test_a_base_that_an_app_was_built_in_is_looked_at_too_and_made_anew_for_a_rebuild(on: Stage) -> None:
+    built = on.images.add("go-build").mark
+    await _stand(on, replace(OLD, built=f"go-build:{built.content}"))
+    on.images.mirror["go-build"] = (SSL,)
+
+    await on.bases.tick()
+    looked = (await on.stores.images.bases())["go-build"]
+    deploy = await on.wish(DeployKind.CODE, id="c1")
+    await on.bases.renew(("leeward-base/go-build:x", "python:3.13"), deploy, lambda line: None)
+
+    made = (await on.stores.images.bases())["go-build"]
+    assert (looked.content, looked.newer) == (built.content, (SSL,))
+    assert made.content not in ("", built.content)
+    assert made.newer == ()

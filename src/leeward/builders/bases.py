@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import zstandard
@@ -61,6 +61,11 @@ class Bases:
         recipe = _recipe(flavour)
         await self.ensure([flavour], lambda line: None)
         return self._base(recipe, await self._mark(recipe.image) or BaseMark(flavour, recipe.tag))
+
+    async def contents(self, flavours: Iterable[str]) -> Mapping[str, str]:
+        """What bases that are here are made of, by flavour."""
+        marks = {flavour: await self._mark(RECIPES[flavour].image) for flavour in sorted(set(flavours))}
+        return {flavour: mark.content for flavour, mark in marks.items() if mark and mark.content}
 
     async def newer(self, flavour: str) -> Sequence[Upgrade]:
         """The packages of the base that its mirror has newer. Raises BuildFailed, NotFound."""

@@ -30,6 +30,7 @@ from leeward.builders.process import output, run
 from leeward.builders.recipes import flavour_of
 from leeward.builders.watch import REFUSED_FORK, too_many_processes
 from leeward.errors import BuildFailed, Unavailable
+from leeward.plan.rebase import BUILT
 from leeward.ports import BuildJob, Built, Say
 from leeward.settings import MIB, Settings
 
@@ -188,6 +189,7 @@ class BuildpacksBuilder:
             kept.forget()
             raise Unavailable("a layer of the previous image is gone", hint="the build is tried again from scratch")
         labels = {"leeward.home": str(self._settings.home), "leeward.app": job.app}
+        labels |= {BUILT: await self._images.built_in()} if builder.own else {}
         config = layout.image_config(
             exported, labels, words.image_env(job.plan.args), profile=layout.has_profile(work / "app")
         )

@@ -87,6 +87,10 @@ class BuilderImages:
                 env={"DOCKER_BUILDKIT": "1"},
             )
 
+    async def built_in(self) -> str:
+        """The base that our builder stands on, as an image's label says it."""
+        return " ".join(f"{name}:{content}" for name, content in (await self._bases.contents([BUILD])).items())
+
     async def _fresh(self, image: str, flavour: str) -> bool:
         """Whether the image is there and stands on its base as that is now: a patched base keeps its name."""
         found, base = await self.shown(image), await self.shown(RECIPES[flavour].image)

@@ -59,6 +59,28 @@ def rebase(*, app: One = "", dry_run: DryRun = False, detach: Detach = False, as
     return 1 if any(one["status"] != "live" for one in ended.values()) else 0
 
 
+def rebuild(*, app: One = "", dry_run: DryRun = False, detach: Detach = False, as_json: Json = False) -> int:
+    """Build apps again that were built in an older base.
+
+    What a compiler puts into a program (a library, the runtime of Go) is
+    no layer that a rebase could change. The code stays the same.
+    """
+    from leeward.cli.client import Platform, path
+
+    with Platform.connect() as platform:
+        found = platform.post(path("bases", "rebuild"), {"app": app, "dry_run": dry_run})["items"]
+        ended = {} if detach or dry_run else _waited(platform, found)
+    if as_json:
+        output.as_json([{**one, **ended.get(one["app"], {})} for one in found])
+    else:
+        rows = [
+            (o["app"], o["release"], " ".join(o["bases"]) or "-", _outcome(o, ended, dry_run), _why(o, ended))
+            for o in found
+        ]
+        output.table(("APP", "RELEASE", "BUILT IN", "REBUILD", "WHY"), rows, "no app is live")
+    return 1 if any(one["status"] != "live" for one in ended.values()) else 0
+
+
 def undo(*, app: One = "", detach: Detach = False, as_json: Json = False) -> int:
     """Take rebases back.
 

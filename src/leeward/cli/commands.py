@@ -76,6 +76,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command("bases list", "bases:list_bases", "List the base images that apps stand on, and what is newer."),
         Command("bases check", "bases:check", "Look now for newer packages of the base images."),
         Command("bases rebase", "bases:rebase", "Put apps on the newest base image, without building them again."),
+        Command("bases rebuild", "bases:rebuild", "Build apps again that were built in an older base."),
         Command("bases undo", "bases:undo", "Take rebases back."),
     ),
     "Regions": (

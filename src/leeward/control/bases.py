@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
@@ -13,7 +13,7 @@ from leeward.errors import LeewardError, RolloutFailed, StepFailed
 from leeward.model.event import Event
 from leeward.model.image import Base, BaseMark, BaseState, Upgrade
 from leeward.model.release import Deploy, Release
-from leeward.plan.rebase import unfit
+from leeward.plan.rebase import flavours, unfit
 from leeward.ports import BaseImages, Clock, Registry, Say, Stores
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Bases:
 
     async def tick(self) -> None:
         """Look into images that nobody looked into, and into the mirrors once a day."""
-        flavours: set[str] = set()
+        used: set[str] = set()
         for standing in await self._stores.images.live():
             base = standing.base
             if base is None:
@@ -46,9 +46,9 @@ class Bases:
                 if await self._stores.images.facts(release.app, release.number, release.image) is None:
                     await self.note(release, lambda line: None)
             elif base.content:
-                flavours.add(base.flavour)
+                used |= {base.flavour, *base.built_in}
         known = await self._stores.images.bases()
-        for flavour in sorted(flavours):
+        for flavour in sorted(used):
             await self._settle(known.get(flavour) or BaseState(flavour))
             if self._checks:
                 await self._check(known.get(flavour) or BaseState(flavour))
@@ -71,6 +71,11 @@ class Bases:
             raise StepFailed(f"app '{deploy.app}' has the newest '{old.flavour}' already", code="nothing-newer")
         carry = {**deploy.carry, "base": base.image, "onto": json.dumps(asdict(base.mark))}
         return replace(deploy, carry=carry)
+
+    async def renew(self, images: Iterable[str], deploy: Deploy, say: Say) -> None:
+        """Have the newest content of all these bases, for a build that was asked for because of them."""
+        for flavour in flavours(images):
+            await self._fresh(flavour, deploy.created_at, say)
 
     async def rebase(self, deploy: Deploy, say: Say) -> Deploy:
         """Make the release that differs from the live one in its base only. Raises PushFailed."""

@@ -202,6 +202,8 @@ class Phases:
         spec, plan = await self._planned(deploy)
         if plan.strategy == Strategy.IMAGE:
             return replace(deploy, carry={**deploy.carry, "foreign": plan.image or ""})
+        if deploy.carry.get("bases"):
+            await self._bases.renew(plan.bases, deploy, say)
         root = Path(deploy.carry["tree"])
         env = merged_env(spec, await self._stores.apps.env(deploy.app))
         secret = frozenset(variable.key for variable in env if variable.secret)

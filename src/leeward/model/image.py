@@ -1,5 +1,6 @@
 """What an image is made of: its base, its layers, and the packages in them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -61,6 +62,14 @@ class BaseMark:
     """What programs above it are linked against, by the names of packages."""
     layers: int = 1
     """How many layers it is."""
+    built: str = ""
+    """Of an image on it: the bases that it was built in, as `go-build:<content>`, parted by spaces."""
+
+    @property
+    def built_in(self) -> Mapping[str, str]:
+        """The bases that the image was built in: flavour to content."""
+        pairs = (word.partition(":")[::2] for word in self.built.split())
+        return {flavour: content for flavour, content in pairs if flavour and content}
 
 
 @dataclass(frozen=True, slots=True)

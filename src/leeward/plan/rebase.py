@@ -16,6 +16,10 @@ LABELS = {
     "layers": "leeward.base.layers",
 }
 REBASABLE = "io.buildpacks.rebasable"
+# What an image was built in: what a compiler put into a program is in no package list.
+BUILT = "leeward.build"
+# As `leeward-base/go-build:<tag>`.
+_BASE = re.compile(r"leeward-base/([a-z0-9.-]+):[\w.-]+")
 # The names of these packages say what is compatible with what.
 _ABI = re.compile(
     r"(?:libc6|libssl\d\S*|libstdc\+\+6|python3\.\d+-minimal|libruby\d\S*|php\d\.\d-cli|openjdk-\d+-jre-headless"
@@ -35,7 +39,13 @@ def mark(labels: Mapping[str, str]) -> BaseMark | None:
         labels.get(LABELS["content"], ""),
         labels.get(LABELS["abi"], ""),
         int(count) if count.isdigit() else 1,
+        labels.get(BUILT, ""),
     )
+
+
+def flavours(images: Iterable[str]) -> Sequence[str]:
+    """The flavours of the bases among these images."""
+    return [found[1] for image in images if (found := _BASE.fullmatch(image))]
 
 
 def labels(mark: BaseMark) -> Mapping[str, str]:

@@ -12,10 +12,13 @@ from leeward.plan.rebase import unfit
 from leeward.services.context import Context, require
 from leeward.services.deploys import Deploys
 
+# A release that came from a release that came from …: a rebase of a rebase.
+_MOST_STEPS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class BaseView:
-    """A base that live releases stand on; `behind` names the apps on an older content of it."""
+    """A base that live releases stand on or were built in; `behind` names the apps on an older content of it."""
 
     flavour: str
     content: str
@@ -40,6 +43,20 @@ class RebaseView:
     deploy: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RebuildView:
+    """What a rebuild does with one app: the deploy that does it, or why there is none."""
+
+    app: str
+    release: str
+    bases: Sequence[str]
+    """The bases that the live release was built in."""
+    why: str
+    """What is newer, or why the app is left as it is."""
+    fits: bool
+    deploy: str = ""
+
+
 class Bases:
     """The bases in use."""
 
@@ -54,7 +71,8 @@ class Bases:
         standing: dict[str, list[Standing]] = {}
         for each in await self._stores.images.live():
             if each.base is not None:
-                standing.setdefault(each.base.flavour, []).append(each)
+                for flavour in (each.base.flavour, *each.base.built_in):
+                    standing.setdefault(flavour, []).append(each)
         return tuple(
             _view(states.get(flavour) or BaseState(flavour), standing[flavour]) for flavour in sorted(standing)
         )
@@ -87,6 +105,43 @@ class Bases:
                 view = replace(view, deploy=made.id)
             found.append(view)
         return tuple(found)
+
+    async def rebuild(self, caller: Caller, app: str = "", *, dry_run: bool = False) -> Sequence[RebuildView]:
+        """Queue a build of the same code for each app (or for one) that was built in bases of which there is a newer.
+
+        What a compiler puts into a program is no layer of the base: only a build brings it. Raises NotFound.
+        """
+        require(caller, Scope.ADMIN if not app else Scope.DEPLOY)
+        states = await self._stores.images.bases()
+        found = []
+        for standing in await self._wanted(app):
+            view = _outdated(standing, states)
+            source = await self._source(standing) if view.fits else None
+            if view.fits and source is None:
+                view = replace(view, why="its source is not known any more: deploy it again", fits=False)
+            if source is not None and not dry_run:
+                message = f"rebuilt in the newest {' and '.join(view.bases)}"
+                carry = {"bases": "newest"}
+                made = await self._deploys.queue(caller, standing.app, DeployKind.CODE, source, message, carry)
+                view = replace(view, deploy=made.id)
+            found.append(view)
+        return tuple(found)
+
+    async def _source(self, standing: Standing) -> SourceRef | None:
+        """What the live release was built from, at its commit; None for what was never built here."""
+        release = await self._stores.releases.get(standing.app, standing.number)
+        for _ in range(_MOST_STEPS):
+            if not release.deploy:
+                return None
+            try:
+                source = (await self._stores.deploys.get(release.deploy)).source
+                if source.kind is not SourceKind.NONE:
+                    built = source.kind is not SourceKind.IMAGE
+                    return replace(source, commit=release.commit or source.commit) if built else None
+                release = await self._stores.releases.get(standing.app, source.release)
+            except NotFound:
+                return None
+        return None
 
     async def undo(self, caller: Caller, app: str = "") -> Sequence[Deploy]:
         """Queue a rollback for each app (or for one) whose live release a rebase made; new builds get the base before.
@@ -143,7 +198,8 @@ class Bases:
 
 
 def _view(state: BaseState, standing: Sequence[Standing]) -> BaseView:
-    behind = [each.app for each in standing if each.base and state.content and each.base.content != state.content]
+    stands = {each.app: _content(each.base, state.flavour) for each in standing if each.base}
+    behind = [app for app, content in stands.items() if state.content and content != state.content]
     return BaseView(
         state.flavour,
         state.content,
@@ -154,6 +210,33 @@ def _view(state: BaseState, standing: Sequence[Standing]) -> BaseView:
         state.checked_at,
         state.problem,
     )
+
+
+def _content(base: BaseMark, flavour: str) -> str:
+    """The content of this flavour that an image stands on, or was built in."""
+    return base.content if base.flavour == flavour else base.built_in.get(flavour, "")
+
+
+def _outdated(standing: Standing, states: Mapping[str, BaseState]) -> RebuildView:
+    base, release = standing.base, f"v{standing.number}"
+    if base is None or not base.built_in:
+        why = "its image was built in no base of the platform, or before that was noted"
+        return RebuildView(standing.app, release, (), why, fits=False)
+    bases = tuple(sorted(base.built_in))
+    said = [_newer(flavour, base.built_in[flavour], states.get(flavour) or BaseState(flavour)) for flavour in bases]
+    if reasons := [reason for reason in said if reason]:
+        return RebuildView(standing.app, release, bases, "; ".join(reasons), fits=True)
+    checked = all((states.get(flavour) or BaseState(flavour)).checked_at for flavour in bases)
+    why = "nothing is newer" if checked else "nobody looked for newer packages yet: `lee bases check`"
+    return RebuildView(standing.app, release, bases, why, fits=False)
+
+
+def _newer(flavour: str, content: str, state: BaseState) -> str:
+    """What is newer in a base than in the content that an image was built in; '' when nothing is."""
+    if state.newer:
+        security = sum(upgrade.security for upgrade in state.newer)
+        return f"{flavour}: {len(state.newer)} packages are newer, {security} of them for security"
+    return f"{flavour}: built in {content}, new builds in {state.content}" if state.content not in ("", content) else ""
 
 
 def _judge(standing: Standing, states: Mapping[str, BaseState]) -> RebaseView:

@@ -103,7 +103,15 @@ class Deploys:
         await self._context.note(caller, "app.created", f"app '{name}' created", name)
         return True
 
-    async def queue(self, caller: Caller, app: str, kind: DeployKind, source: SourceRef, message: str = "") -> Deploy:
+    async def queue(
+        self,
+        caller: Caller,
+        app: str,
+        kind: DeployKind,
+        source: SourceRef,
+        message: str = "",
+        carry: Mapping[str, str] | None = None,
+    ) -> Deploy:
         """Queue a deploy of any kind and tell the loops. The caller's right was checked before."""
         now = self._context.clock.now()
         deploy = await self._stores.deploys.create(
@@ -116,6 +124,7 @@ class Deploys:
                 message=message.strip()[:500],
                 actor=caller.name,
                 created_at=now,
+                carry=dict(carry or {}),
             )
         )
         await self._context.note(

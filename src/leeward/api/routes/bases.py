@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from leeward.api.answers import Listing
 from leeward.api.bodies import BaseUndo, Rebase
 from leeward.api.callers import Asking, The
-from leeward.services.bases import BaseView, RebaseView
+from leeward.services.bases import BaseView, RebaseView, RebuildView
 from leeward.services.packages import FoundPackage
 from leeward.services.views import DeployView
 
@@ -34,6 +34,13 @@ async def rebase(services: The, caller: Asking, body: Rebase | None = None) -> L
     """Put live releases on the newest base, without a build; all apps at once need the scope 'admin'."""
     asked = body or Rebase()
     return Listing(items=await services.bases.rebase(caller, asked.app, dry_run=asked.dry_run))
+
+
+@router.post("/bases/rebuild", status_code=202)
+async def rebuild(services: The, caller: Asking, body: Rebase | None = None) -> Listing[RebuildView]:
+    """Build the code of live releases again in the newest bases for builds; all apps need the scope 'admin'."""
+    asked = body or Rebase()
+    return Listing(items=await services.bases.rebuild(caller, asked.app, dry_run=asked.dry_run))
 
 
 @router.post("/bases/undo", status_code=202)
