@@ -31,7 +31,7 @@ from leeward.errors import BuildFailed, LeewardError, Unavailable
 from leeward.model.app import AppSpec, Strategy
 from leeward.model.build import BuildPlan
 from leeward.model.login import FindLogin, client_config, host_of
-from leeward.plan.rebase import REBASABLE
+from leeward.plan.rebase import BUILT, REBASABLE
 from leeward.ports import BuildJob, Built, Say
 from leeward.settings import Settings
 
@@ -97,7 +97,9 @@ class BuildkitBuilder:
         await self._sign_in(work, text, job.plan.args)
         folder = context.inside(job.tree, job.plan.context)
         await asyncio.to_thread(context.settle, folder)
-        progress = await self._run(job, folder, work, say)
+        inside = [name for name in flavours if name.endswith("-build")]
+        built = " ".join(f"{name}:{content}" for name, content in (await self.bases.contents(inside)).items())
+        progress = await self._run(job, folder, work, built, say)
         id = (work / "iid").read_text().strip()
         size = await self._size(id)
         return Built(id, size, cached=not progress.ran, bases=tuple(RECIPES[name].image for name in flavours))
@@ -111,13 +113,14 @@ class BuildkitBuilder:
             file.touch(0o600)
             file.write_text(client_config(logins))
 
-    async def _run(self, job: BuildJob, folder: Path, work: Path, say: Say) -> Progress:
+    async def _run(self, job: BuildJob, folder: Path, work: Path, built: str, say: Say) -> Progress:
         await asyncio.to_thread(self._cgroup.apply)
         marker = f"leeward-build-{secrets.token_hex(8)}.invalid"
         watch = Watch(self._settings, self._cgroup, await self._root(), marker)
         progress, masker = Progress(), Masker(_secret_values(job))
         sink = Sink(progress, say)
-        argv = (*self._docker, "build", *self._arguments(job, work, marker), str(folder))
+        labels = [f"--label={key}={value}" for key, value in _labels(job, str(self._settings.home), built).items()]
+        argv = (*self._docker, "build", *labels, *self._arguments(job, work, marker), str(folder))
         proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
         env = {"PATH": os.defpath, "HOME": str(work), "DOCKER_BUILDKIT": "1", "LC_ALL": "C.UTF-8", **proxies}
         client = asyncio.create_task(run(argv, sink.line, env=env, masker=masker))
@@ -159,7 +162,6 @@ class BuildkitBuilder:
 
     def _arguments(self, job: BuildJob, work: Path, marker: str) -> Iterator[str]:
         yield from ("--progress=plain", f"--file={work / 'Dockerfile'}", f"--iidfile={work / 'iid'}")
-        yield from (f"--label={key}={value}" for key, value in _labels(job, str(self._settings.home)).items())
         if job.plan.target:
             yield f"--target={job.plan.target}"
         yield from (f"--build-arg={key}={value}" for key, value in sorted(job.plan.args.items()))
@@ -221,9 +223,9 @@ def _secret_values(job: BuildJob) -> Iterator[str]:
             yield value
 
 
-def _labels(job: BuildJob, home: str) -> Mapping[str, str]:
+def _labels(job: BuildJob, home: str, built: str) -> Mapping[str, str]:
     """Who built it; of an image that we planned also that no date in it matters, and whether its base may change."""
-    labels = {"leeward.home": home, "leeward.app": job.app}
+    labels = {"leeward.home": home, "leeward.app": job.app} | ({BUILT: built} if built else {})
     if job.plan.strategy != Strategy.AUTO:
         return labels
     last = re.split(r"^FROM ", job.plan.dockerfile, flags=re.M)[-1]
