@@ -13,6 +13,7 @@ from tests.unit.services_stage import NOW
 from tests.unit.web_browser import CHROMIUM, Site, browsing, go
 
 from leeward.model.release import DeployStatus, Phase, Receipt, Step
+from leeward.model.run import RunState
 from leeward.model.runtime import LogLine
 
 pytestmark = [
@@ -200,6 +201,28 @@ async def test_the_price_follows_the_choice(site: Site, page: Page) -> None:
     await expect(page.get_by_role("heading", name="scale web=2-4 web large")).to_be_visible()
 
 
+async def test_a_process_with_a_schedule_is_run_now_and_its_run_followed(site: Site, page: Page) -> None:
+    stores = site.dashboard.stage.stores
+    await go(page, f"{site.url}/apps/blog")
+    schedules = page.get_by_role("region", name="Schedules")
+    await expect(schedules).to_contain_text("30 2 * * *")
+    await schedules.get_by_role("button", name="End run nightly-m1").click()
+    going = await stores.runs.get("blog", "nightly-m1")
+    assert going.cancel == "was cancelled by admin"
+    await stores.runs.put(replace(going, state=RunState.CANCELLED, reason=going.cancel, ended_at=NOW), 10)
+    await expect(schedules).to_contain_text("Was cancelled by admin.")
+
+    await schedules.get_by_role("button", name="Run nightly now").click()
+
+    await expect(schedules).to_contain_text("Starting")
+    (asked,) = (await stores.runs.list("blog", limit=1)).items
+    ended = replace(asked, state=RunState.SUCCEEDED, started_at=NOW, ended_at=NOW + timedelta(seconds=3))
+    await stores.runs.put(ended, 10)
+    row = schedules.get_by_role("row").filter(has=page.get_by_role("link", name=asked.id))
+    await expect(row).to_contain_text("Succeeded")
+    await expect(row).to_contain_text("3.0 s")
+
+
 async def test_a_token_is_shown_once_and_copied(site: Site, page: Page) -> None:
     await go(page, f"{site.url}/tokens")
     await page.get_by_label("What it is for").fill("a laptop")
@@ -281,7 +304,8 @@ async def test_text_can_be_read_and_nothing_is_wider_than_a_telephone(site: Site
     site.wrong.clear()
     page = await site.page(scheme, 390, 844)
     id = await newest(site, "mailer")
-    for path in ("/", "/new", "/apps/shop", "/apps/reports", "/apps/shop/deploys", f"/apps/mailer/deploys/{id}",
+    for path in ("/", "/new", "/apps/shop", "/apps/reports", "/apps/blog", "/apps/blog/scale",
+                 "/apps/shop/deploys", f"/apps/mailer/deploys/{id}",
                  "/apps/shop/releases", "/apps/shop/logs", "/apps/shop/env", "/apps/shop/scale", "/apps/shop/domains",
                  "/apps/shop/settings", "/platform", "/events", "/tokens", "/nothing"):  # fmt: skip
         await go(page, site.url + path)

@@ -5,6 +5,7 @@ import gzip
 import html
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.unit.web_stage import Dashboard, client, dashboard
 
 from leeward.model.access import Scope, User
 from leeward.model.release import SourceKind
+from leeward.model.run import RunState
 from leeward.model.runtime import LogLine
 from leeward.web.assets import assets
 from leeward.web.site import CHANGED, SEEN
@@ -336,6 +338,35 @@ async def test_scaling_takes_numbers_and_a_size(fresh: Dashboard) -> None:
     assert answer.status_code == 303
     assert wrong.status_code == 422 and "min 3 is above max 1" in text(wrong).lower()
     assert "min Must be a number, not 'many'." in text(none)
+
+
+async def test_what_runs_by_the_clock_is_shown_with_how_it_ended(shown: Dashboard) -> None:
+    page = text(await shown.browser.get("/apps/blog"))
+
+    assert "30 2 * * *" in page
+    assert "Europe/Berlin" in page
+    assert "in 13 h" in page
+    assert "KeyError: FEED_URL" in page
+    assert "Schedules" not in text(await shown.browser.get("/apps/shop"))
+
+
+async def test_a_process_with_a_schedule_is_run_ended_and_suspended(fresh: Dashboard) -> None:
+    refused = await fresh.browser.post("/apps/blog/runs", data={"process": "nightly"})
+    assert "'nightly-m1' of nightly goes on" in text(refused)
+    assert (await fresh.browser.post("/apps/blog/runs/nightly-m1/cancel")).status_code == 303
+    runs = fresh.stage.stores.runs
+    going = await runs.get("blog", "nightly-m1")
+    assert going.cancel == "was cancelled by admin"
+    await runs.put(replace(going, state=RunState.CANCELLED, ended_at=NOW), 10)
+
+    assert (await fresh.browser.post("/apps/blog/runs", data={"process": "nightly"})).status_code == 303
+    (asked,) = (await runs.list("blog", limit=1)).items
+    assert (asked.state, asked.actor) == (RunState.STARTING, "admin")
+
+    form = {"process": "nightly", "clock": "0", "cpu_percent": "80", "size": "nano"}
+    assert (await fresh.browser.post("/apps/blog/scale", data=form)).status_code == 303
+    deploy = (await fresh.stage.stores.deploys.list("blog", limit=1)).items[0]
+    assert deploy.message == "scale nightly=0 nightly nano"
 
 
 async def test_a_price_is_said_while_the_choice_is_made(shown: Dashboard) -> None:

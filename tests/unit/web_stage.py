@@ -19,6 +19,7 @@ from leeward.api import create_api
 from leeward.model.app import AppSpec, Health
 from leeward.model.parse import spec as parsed
 from leeward.model.release import Deploy, DeployKind, DeployStatus, Phase, Receipt, Release, SourceKind, SourceRef, Step
+from leeward.model.run import Run, RunState, Trigger, run_id
 from leeward.model.runtime import LogLine, Usage, Workload
 from leeward.model.secret import Secret, Variable
 from leeward.model.wish import App
@@ -283,10 +284,26 @@ async def _shop(st: Stage) -> None:
     await _logs(st, "shop")
 
 
+async def _runs(st: Stage) -> None:
+    """A run that ended well, one that failed, and one that goes on."""
+    for hours, state, code, reason in (
+        (34, RunState.SUCCEEDED, 0, ""),
+        (10, RunState.FAILED, 1, "exited with code 1: 'KeyError: FEED_URL'"),
+    ):
+        at = NOW - timedelta(hours=hours)
+        made = Run(run_id("nightly", at), "blog", "nightly", 1, Trigger.SCHEDULE, at, state, f"lee-blog-{hours}")
+        ended = at + timedelta(seconds=42)
+        await st.stores.runs.put(replace(made, started_at=at, ended_at=ended, exit_code=code, reason=reason), 10)
+    at = NOW - timedelta(minutes=1)
+    going = Run("nightly-m1", "blog", "nightly", 1, Trigger.MANUAL, at, RunState.RUNNING, "lee-blog-1", at, actor="ann")
+    await st.stores.runs.put(going, 10)
+
+
 async def _others(st: Stage) -> None:
     image = SourceRef(SourceKind.IMAGE, image="registry.example.com/blog:2.1")
     web = parsed({"processes": {"web": {"size": "micro"}}})
-    await _app(st, "blog", web, image)
+    nightly = {"command": "python feed.py", "size": "nano", "schedule": "30 2 * * *", "timezone": "Europe/Berlin"}
+    await _app(st, "blog", parsed({"processes": {"web": {"size": "micro"}, "nightly": nightly}}), image)
     await deployed(
         st,
         "blog",
@@ -298,6 +315,7 @@ async def _others(st: Stage) -> None:
         actor="deploy hook",
         receipt=Receipt(611, 0, 3.3, 14.0, 2, 0),
     )
+    await _runs(st)
     await _app(st, "mailer", web, GIT)
     error = {
         "step": "build",

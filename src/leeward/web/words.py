@@ -48,6 +48,13 @@ BADGES: Mapping[str, Mapping[str, Badge]] = {
         "crashed": Badge("Crashed", "bad", "cross"),
         "stopping": Badge("Stopping", "idle", "clock"),
     },
+    "run": {
+        "starting": Badge("Starting", "busy", "spinner"),
+        "running": Badge("Running", "busy", "spinner"),
+        "succeeded": Badge("Succeeded", "ok", "check"),
+        "failed": Badge("Failed", "bad", "cross"),
+        "cancelled": Badge("Cancelled", "idle", "slash"),
+    },
     "part": {"yes": Badge("Working", "ok", "check"), "no": Badge("Not answering", "bad", "cross")},
     "token": {
         "active": Badge("Active", "ok", "check"),

@@ -10,6 +10,7 @@ from leeward.model.runtime import Usage
 from leeward.services.views import AppView
 from leeward.web import charts
 from leeward.web.door import Visit, to
+from leeward.web.pages import runs
 from leeward.web.streams import fragments, stream
 
 
@@ -55,6 +56,8 @@ async def show(visit: Visit) -> Response:
         "overview.html",
         **heading(visit, app, "overview"),
         usage=await _usage(visit),
+        runs=await runs.newest(visit, app),
+        cannot=visit.cannot(),
         minutes=minutes,
         ranges=charts.RANGES,
         charts=drawn,
@@ -71,6 +74,7 @@ async def live(visit: Visit) -> Response:
         app = await visit.services.apps.show(name)
         now = visit.services.clock.now()
         context = {**heading(visit, app, "overview"), "usage": await _usage(visit), "short": charts.short, "now": now}
+        context |= {"runs": await runs.newest(visit, app), "cannot": visit.cannot()}
         return {"head": visit.html("_head.html", **context), "body": visit.html("_overview.html", **context)}
 
     return stream(fragments(visit.services.stores.notices, (f"app/{name}", "deploy/"), look, every_s=1.0), visit.still)

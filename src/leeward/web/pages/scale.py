@@ -54,7 +54,12 @@ async def index(visit: Visit) -> Response:
 async def _page(visit: Visit, error: LeewardError | None = None, typed: Mapping[str, str] | None = None) -> Response:
     app = await visit.services.apps.show(visit.app)
     shown = given(error, typed or {}) if error else {"typed": typed or {}}
-    prices = {process.name: price(process.size, process.min, process.max) for process in app.processes}
+    prices = {
+        process.name: "by the second, while it runs"
+        if process.schedule
+        else price(process.size, process.min, process.max)
+        for process in app.processes
+    }
     return visit.page(
         "scale.html",
         **heading(visit, app, "scale"),
@@ -75,6 +80,8 @@ async def change(visit: Visit) -> Response:
     """Set the instances and the size of one process; the deploy that does it is shown."""
     typed = await visit.form()
     name = typed.get("process", "")
+    if clock := typed.get("clock"):
+        typed = {**typed, "min": clock, "max": clock}
     try:
         numbers = _numbers(typed)
         # Somebody who lowers nothing but the maximum's field wants one fixed number.
@@ -94,6 +101,8 @@ def _numbers(typed: Mapping[str, str]) -> dict[str, int]:
 async def quote(visit: Visit) -> Response:
     """What a choice would cost, while it is being made."""
     try:
+        if visit.asked("clock"):
+            return rendering.answer("_price.html", {"price": "by the second, while it runs"})
         numbers = _numbers({**{key: visit.asked(key) for key in NUMBERS}, "cpu_percent": "80"})
         text = price(visit.asked("size"), numbers["min"], max(numbers["min"], numbers["max"]))
     except (Invalid, ValueError):
