@@ -27,7 +27,7 @@ from leeward.engines.kubernetes.routing import way_in
 from leeward.engines.kubernetes.rules import Rules
 from leeward.engines.kubernetes.scaling import autoscaler
 from leeward.engines.kubernetes.sight import Sight
-from leeward.errors import Unavailable
+from leeward.errors import Barred, RolloutFailed, Unavailable
 from leeward.model.runtime import Workload
 
 # Lower than anybody's: of several instances, those that take no requests go first.
@@ -92,8 +92,16 @@ class Deeds:
             await self.have(stamped(made))
 
     async def start(self, want: Workload, replicas: int) -> None:
-        """Have so many instances of this generation."""
+        """Have so many instances of this generation. Where the cluster refuses it, nothing of it stays."""
         await self.have_project(want.project)
+        try:
+            await self._start(want, replicas)
+        except (RolloutFailed, Barred):
+            if want.generation not in self._sight.of_process(want.app, want.process):
+                await self.drop(want.app, want.process, want.generation)
+            raise
+
+    async def _start(self, want: Workload, replicas: int) -> None:
         await self.have(stamped(announcer(want, self._rules)))
         await self.have(stamped(environment(want, self._rules)))
         budget = disruption_budget(want, self._rules)
