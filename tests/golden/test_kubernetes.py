@@ -75,8 +75,8 @@ CASES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "scale-to-zero": sleeper(ONE, Instances(min=0, max=5), ("shop.apps.example.com",), RULES),
     "run-once": once(WORKER, RULES, "python manage.py migrate", "shop-worker-once-1a2b3c", 300)[1:],
     "timed": (
-        timed(NIGHTLY, RULES),
         timed(replace(NIGHTLY, overlap=Overlap.REPLACE, timezone="UTC", retries=2, suspended=True), POOLS),
+        *manifests((NIGHTLY,), RULES)[-2:],
         by_hand(NIGHTLY, RULES, Run("worker-m1", "shop", "worker", 3, Trigger.MANUAL, NOON), "1-2-3"),
     ),
     "volume": (volume(WORKER, RULES, "data", 10, "fast"),),

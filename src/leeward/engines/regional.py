@@ -12,7 +12,7 @@ from typing import Any
 
 from leeward.errors import Invalid, LeewardError, Unavailable
 from leeward.model.region import LOCAL, Examined, Region
-from leeward.model.run import Run, SeenRun, Timed
+from leeward.model.run import Run, SeenRun, Timed, Wanted
 from leeward.model.runtime import Instance, Observed, Usage, Workload
 from leeward.ports import Engine, Examines, Renders, Say, Timer
 
@@ -223,14 +223,15 @@ class RegionalEngine:
 
     # --- further abilities --------------------------------------------------------------------------------
 
-    def render(self, wants: Iterable[Workload]) -> Sequence[Mapping[str, Any]]:
+    def render(self, wants: Iterable[Wanted]) -> Sequence[Mapping[str, Any]]:
         """The objects that workloads are in their region. Raises Invalid where the engine has no objects."""
         found: list[Mapping[str, Any]] = []
         for want in wants:
-            engine = self._engine(want.region)
+            region = want.want.region if isinstance(want, Timed) else want.region
+            engine = self._engine(region)
             if not isinstance(engine, Renders):
                 raise Invalid(
-                    f"region '{want.region}' runs containers, which have no manifests to show",
+                    f"region '{region}' runs containers, which have no manifests to show",
                     hint="name a region with a cluster: see `lee regions list`",
                 )
             found += [each for each in engine.render((want,)) if each not in found]

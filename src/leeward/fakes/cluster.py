@@ -6,7 +6,7 @@ from typing import Any
 
 from leeward.fakes.engine import FakeEngine
 from leeward.model.region import Examined
-from leeward.model.runtime import Workload
+from leeward.model.run import Timed, Wanted
 
 
 @dataclass(slots=True)
@@ -15,9 +15,10 @@ class FakeCluster(FakeEngine):
 
     found: list[Examined] = field(default_factory=list)
 
-    def render(self, wants: Iterable[Workload]) -> Sequence[Mapping[str, Any]]:
+    def render(self, wants: Iterable[Wanted]) -> Sequence[Mapping[str, Any]]:
         """One object for each process."""
-        return [{"kind": "Deployment", "metadata": {"name": f"{want.app}-{want.process}"}} for want in wants]
+        found = [(want.want, "CronJob") if isinstance(want, Timed) else (want, "Deployment") for want in wants]
+        return [{"kind": kind, "metadata": {"name": f"{want.app}-{want.process}"}} for want, kind in found]
 
     async def examine(self) -> Sequence[Examined]:
         """What a test put there."""

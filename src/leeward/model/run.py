@@ -44,6 +44,10 @@ class Timed:
     """Whether the clock starts no runs now; somebody may still ask for one."""
 
 
+Wanted = Workload | Timed
+"""What an engine is given of a process: always, or by the clock."""
+
+
 @dataclass(frozen=True, slots=True)
 class SeenRun:
     """One run as an engine reports it, with all its attempts."""

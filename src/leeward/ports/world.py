@@ -13,6 +13,7 @@ from leeward.model.image import Base, BaseMark, Held, ImageFacts, LayerPackages,
 from leeward.model.region import LOCAL, Examined, Region
 from leeward.model.release import SourceRef
 from leeward.model.route import Certificate, Route, Traffic
+from leeward.model.run import Wanted
 from leeward.model.runtime import Observed, Usage, Workload
 
 Say = Callable[[str], None]
@@ -336,7 +337,7 @@ class Engine(Protocol):
 class Renders(Protocol):
     """An engine whose workloads are objects of a foreign system."""
 
-    def render(self, wants: Iterable[Workload]) -> Sequence[Mapping[str, Any]]:
+    def render(self, wants: Iterable[Wanted]) -> Sequence[Mapping[str, Any]]:
         """The objects that workloads become, secrets as stars, in the order in which they are applied."""
         ...
 
@@ -361,7 +362,7 @@ class Places(Protocol):
         """What is right and wrong with a region, whether or not it was added."""
         ...
 
-    def render(self, wants: Iterable[Workload]) -> Sequence[Mapping[str, Any]]:
+    def render(self, wants: Iterable[Wanted]) -> Sequence[Mapping[str, Any]]:
         """The objects that workloads are in their region. Raises Invalid where the engine has no objects."""
         ...
 

@@ -9,6 +9,7 @@ from leeward.errors import Conflict, Invalid, Problem
 from leeward.model import parse
 from leeward.model.access import Caller, Scope
 from leeward.model.region import LOCAL, EngineKind, Examined, Region
+from leeward.plan.timed import timed
 from leeward.plan.workload import workloads
 from leeward.ports import every_app
 from leeward.services.context import Context, require
@@ -84,7 +85,8 @@ class Regions:
         if wish.live is None:
             raise Conflict(f"app '{app}' has no release yet", hint="deploy it first", code="nothing-live")
         release = await self._stores.releases.get(app, wish.live)
-        return self._context.places.render(workloads(wish, release, wish.generation, frozenset()))
+        always = workloads(wish, release, wish.generation, frozenset())
+        return self._context.places.render((*always, *timed(wish, release)))
 
     async def _homes(self) -> Mapping[str, Sequence[str]]:
         """Region to the apps whose live release names it, or whose next one would."""

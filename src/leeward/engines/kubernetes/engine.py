@@ -23,7 +23,7 @@ from leeward.engines.kubernetes.usage import Meter
 from leeward.engines.loglines import LogSink
 from leeward.engines.loop import Tasks, every
 from leeward.model.region import Examined
-from leeward.model.run import Run, SeenRun, Timed
+from leeward.model.run import Run, SeenRun, Timed, Wanted
 from leeward.model.runtime import Observed, Usage, Workload
 from leeward.ports.world import Clock, Say
 
@@ -242,7 +242,7 @@ class KubernetesEngine:
 
     # --- further abilities --------------------------------------------------------------------------------
 
-    def render(self, wants: Iterable[Workload]) -> Sequence[Mapping[str, Any]]:
+    def render(self, wants: Iterable[Wanted]) -> Sequence[Mapping[str, Any]]:
         """The objects that workloads become, secrets as stars, in the order in which they are applied."""
         return manifests(wants, self.rules)
 
