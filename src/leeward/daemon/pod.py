@@ -16,7 +16,7 @@ from leeward.settings import Settings
 log = logging.getLogger(__name__)
 PORT = 8085
 """Where a replica answers the kubelet's question whether it is ready."""
-_AGAIN_S = 2.0
+_AGAIN_S = 1.0
 _LOOK_S = 10.0
 _ANSWER = "HTTP/1.1 {code}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
 
@@ -27,6 +27,7 @@ class Replica:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._pod = OwnPod(settings.pod)
+        self.led = False
         self._says = "starts"
         self._ready = False
         self._wake = asyncio.Event()
@@ -51,10 +52,22 @@ class Replica:
         self._ready = True
         self._telling = asyncio.create_task(self._tell("waits: another replica leads"))
 
+    async def lacks(self, error: LeewardError) -> None:
+        """Say once what is waited for, and return when it is time to look again."""
+        if self._telling is not None:
+            await self._telling
+        self._ready = False
+        says = f"waits: {error.message}"
+        if says != self._says:
+            log.warning("%s", says)
+            await self._tell(says)
+        await pause(self._wake, _AGAIN_S)
+
     async def lead(self) -> None:
         """Have the Service point here once the API answers, and look again and again whether it does."""
         # From now on the server of the API is told, and ends in order.
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+        self.led = True
         while not self._settings.api_socket.exists():
             await pause(self._wake, 0.05)
         self._says, self._ready = "leads", True

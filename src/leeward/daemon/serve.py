@@ -87,7 +87,14 @@ async def run_in_pod(settings: Settings) -> None:
     # What an earlier process of this container left would look like an API that answers.
     settings.api_socket.unlink(missing_ok=True)
     try:
-        await run(settings, replica.waits, replica.lead)
+        while True:
+            try:
+                return await run(settings, replica.waits, replica.lead)
+            except Unavailable as error:
+                # What has led starts from nothing.
+                if replica.led:
+                    raise
+                await replica.lacks(error)
     finally:
         await replica.close()
 
