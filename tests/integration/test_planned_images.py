@@ -169,6 +169,18 @@ def needs_bases(language: str, *flavours: str) -> None:
             pytest.skip(f"{language}: base image {flavour} is not in the machine's cache")
 
 
+async def test_an_image_says_in_which_base_it_was_built_and_with_what_content(workshop: Workshop) -> None:
+    needs_bases("go", "debian13", "go-build")
+    shutil.copytree(EXAMPLES / "go-hello", workshop.tree)
+
+    _, built = await workshop.build()
+
+    base = RECIPES["go-build"].image
+    content = docker("inspect", '--format={{index .Config.Labels "leeward.base.content"}}', base).strip()
+    said = docker("inspect", '--format={{index .Config.Labels "leeward.build"}}', built.id).strip()
+    assert said == f"go-build:{content}"
+
+
 @pytest.mark.parametrize(
     ("name", "flavours", "path", "expected"),
     [
