@@ -193,3 +193,28 @@ async def test_a_base_image_that_is_cached_is_there_in_seconds(world: Kitchen) -
     await asyncio.gather(*(world.builder.bases.ensure(["python3.11"], lines.append) for _ in range(3)))
 
     assert sum("making" in line or "ready" in line for line in lines) <= 2
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["FROM {image}"],
+        ["ARG HALF=127.0.0.1:59", "FROM ${{HALF}}99/other:v1"],
+        ["FROM {base}", "COPY --from={image} /bin/busybox /theirs"],
+        ["FROM {base}", "RUN --mount=from={image},target=/theirs true"],
+    ],
+)
+async def test_a_dockerfile_takes_nothing_out_of_another_apps_image(tmp_path: Path, lines: list[str]) -> None:
+    with kitchen(tmp_path, registry="127.0.0.1:5999") as made:
+        image, mine = "127.0.0.1:5999/other:v1", f"127.0.0.1:5999/{made.app}:v1"
+        docker("tag", made.base, image)
+        docker("tag", made.base, mine)
+        try:
+            text = "\n".join(lines).format(image=image, base=made.base)
+            with pytest.raises(BuildFailed, match=r"'127\.0\.0\.1:5999/other:v1' is another app's") as caught:
+                await made.builder.build(made.of(f"{text}\nENV TEST={made.app}"), lambda line: None)
+            own = "\n".join(lines).format(image=mine, base=made.base).replace("99/other", f"99/{made.app}")
+            await made.builder.build(made.of(f"{own}\nENV TEST={made.app}"), lambda line: None)
+        finally:
+            docker("rmi", "--no-prune", image, mine)
+    assert caught.value.code == "foreign-image"

@@ -18,6 +18,7 @@ from leeward.builders.failures import explain
 from leeward.builders.fence import Fence
 from leeward.builders.limits import Cgroup
 from leeward.builders.masking import Masker
+from leeward.builders.neighbours import refusing
 from leeward.builders.pool import Pool
 from leeward.builders.process import output, run
 from leeward.builders.progress import Progress
@@ -117,7 +118,7 @@ class BuildkitBuilder:
         await asyncio.to_thread(self._cgroup.apply)
         marker = f"leeward-build-{secrets.token_hex(8)}.invalid"
         watch = Watch(self._settings, self._cgroup, await self._root(), marker)
-        progress, masker = Progress(), Masker(_secret_values(job))
+        progress, masker = self._progress(job), Masker(_secret_values(job))
         sink = Sink(progress, say)
         labels = [f"--label={key}={value}" for key, value in _labels(job, str(self._settings.home), built).items()]
         argv = (*self._docker, "build", *labels, *self._arguments(job, work, marker), str(folder))
@@ -144,6 +145,11 @@ class BuildkitBuilder:
         if code:
             raise self._failure(progress, watch, masker)
         return progress
+
+    def _progress(self, job: BuildJob) -> Progress:
+        """Only a Dockerfile of the user's names images that we did not choose."""
+        own = job.plan.strategy == Strategy.DOCKERFILE
+        return Progress(refusing(self._settings.registry, job.app, self._settings.mirrors) if own else None)
 
     def _failure(self, progress: Progress, watch: Watch, masker: Masker) -> LeewardError:
         if not progress.step and ENGINE_GONE.search(progress.error):

@@ -11,6 +11,7 @@ from leeward.builders.bases import Bases, tags
 from leeward.builders.failures import explain
 from leeward.builders.inputs import labels, secret_files, secret_values, workplace
 from leeward.builders.masking import Masker
+from leeward.builders.neighbours import refusing
 from leeward.builders.process import run
 from leeward.builders.progress import Progress
 from leeward.builders.recipes import RECIPES, REPOSITORY, flavour_of
@@ -142,7 +143,9 @@ class DistantBuilder:
             file.write_text(json.dumps({"auths": auths}))
 
     async def _run(self, job: BuildJob, order: buildctl.Order, room: BuildRoom, say: Say) -> Progress:
-        progress, masker = Progress(), Masker(secret_values(job))
+        own = job.plan.strategy == Strategy.DOCKERFILE
+        progress = Progress(refusing(self._target, job.app, self._settings.mirrors) if own else None)
+        masker = Masker(secret_values(job))
         argv = buildctl.command(str(self._settings.buildctl), order)
         env = {"PATH": os.defpath, "HOME": str(order.work), "LC_ALL": "C.UTF-8"}
         try:

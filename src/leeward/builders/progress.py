@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from leeward.builders.neighbours import OnImage, fetched
+
 _LINE = re.compile(r"^#(\d+) (.*)$")
 _TIMED = re.compile(r"^(\d+\.\d+) ?(.*)$", re.S)
 _DONE = re.compile(r"^DONE (\d+(?:\.\d+)?)s$")
@@ -25,7 +27,9 @@ class _Vertex:
 class Progress:
     """Follows one build; afterwards tells what failed and whether any step ran at all."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_image: OnImage | None = None) -> None:
+        """`on_image` is given the name of each image that is fetched; what it raises ends the build."""
+        self._on_image = on_image
         self._vertices: dict[str, _Vertex] = {}
         self._tail: deque[str] = deque(maxlen=40)
         self.error = ""
@@ -59,6 +63,8 @@ class Progress:
         vertex = self._vertices.get(number)
         if vertex is None:
             vertex = self._vertices[number] = _Vertex(rest)
+            if self._on_image is not None and (image := fetched(rest)):
+                self._on_image(image)
             if _STEP.match(rest) and " FROM " not in rest:
                 yield _short(rest)
             return
