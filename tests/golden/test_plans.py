@@ -1,5 +1,6 @@
 """Plans of small trees, compared with what a reviewer has read: `GOLDEN=write` writes them anew."""
 
+import functools
 import hashlib
 import json
 import os
@@ -34,6 +35,7 @@ ENV: Mapping[str, Mapping[str, str]] = {
 }
 
 
+@functools.cache
 def planned(name: str) -> BuildPlan:
     manifest = TREES / name / "leeward.yaml"
     app = "prices" if name == "monorepo" else None
@@ -84,6 +86,7 @@ def digest() -> str:
 
 
 def test_another_process_makes_the_same_plans_byte_for_byte() -> None:
+    # Three orders of sets: this process has its own.
     program = "from tests.golden.test_plans import digest; print(digest())"
 
     answers = {
@@ -95,7 +98,7 @@ def test_another_process_makes_the_same_plans_byte_for_byte() -> None:
             capture_output=True,
             text=True,
         ).stdout
-        for seed in ("1", "2", "3")
+        for seed in ("1", "2")
     }
 
     assert answers == {digest() + "\n"}
