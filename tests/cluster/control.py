@@ -65,10 +65,18 @@ class Control:
         """Install or upgrade, and wait until every replica is ready."""
         return helm.helm(self.cluster, verb, "leeward", str(helm.CHART), *values(self.cluster), *more)
 
-    def remove(self) -> None:
+    def remove(self, *, waits: bool = True) -> None:
         """All of it, and the project of its apps."""
         helm.helm(self.cluster, "uninstall", "leeward", "-n", SPACE, "--wait", check=False)
-        kubectl(self.cluster, "delete", "namespace", SPACE, "leeward-default", "--ignore-not-found")
+        kubectl(
+            self.cluster,
+            "delete",
+            "namespace",
+            SPACE,
+            "leeward-default",
+            "--ignore-not-found",
+            f"--wait={str(waits).lower()}",
+        )
 
     def apply(self, *made: dict[str, Any]) -> None:
         text = yaml.safe_dump_all(made)
@@ -98,8 +106,8 @@ class Control:
             timeout=seconds,
         ) as made:
 
-            def ask(method: str, path: str, body: Any = None) -> httpx.Response:
-                return made.request(method, path, json=body, extensions={"sni_hostname": host})
+            def ask(method: str, path: str, body: Any = None, content: bytes | None = None) -> httpx.Response:
+                return made.request(method, path, json=body, content=content, extensions={"sni_hostname": host})
 
             yield ask
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from leeward.daemon.archive import packed
 from tests.cluster import helm
 from tests.cluster.cluster import Cluster
 from tests.cluster.command import Missing, run
@@ -36,7 +37,7 @@ def control(cluster: Cluster) -> Iterator[Control]:
         assert made.ended(made.deploy("shop"))["status"] == "live"
         yield made
     finally:
-        made.remove()
+        made.remove(waits=False)
 
 
 def test_the_chart_is_well_formed_and_the_cluster_takes_all_of_it(cluster: Cluster, control: Control) -> None:
@@ -59,7 +60,8 @@ def test_two_replicas_run_one_leads_and_only_that_one_is_asked(control: Control)
 
     assert set(every) == {"leeward-0", "leeward-1"}
     assert asked == leaders and len(leaders) == 1
-    assert sorted(control.says()) == ["leads", "waits for the database"] or "leads" in control.says()
+    wished = ["leads", "waits: another replica leads"]
+    control.cluster.until(lambda: sorted(control.says()) == wished, str(wished), 30)
 
 
 def test_people_sign_in_and_an_app_of_an_image_answers(control: Control) -> None:
@@ -74,13 +76,17 @@ def test_people_sign_in_and_an_app_of_an_image_answers(control: Control) -> None
     assert (answer.status_code, "shop-web" in answer.text) == (200, True)
 
 
-def test_what_would_have_to_be_built_is_refused_with_what_to_do(control: Control) -> None:
-    with control.client() as ask:
-        body = {"git": {"url": "https://code.example.com/a/b.git", "ref": "main"}}
-        made = ask("POST", "/v1/apps/built/deploys", body)
-        deploy = control.ended(made.json()["id"])
+def test_what_would_have_to_be_built_is_refused_with_what_to_do(control: Control, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("print('hello')\n")
+    (tmp_path / "requirements.txt").write_text("")
 
-    assert deploy["status"] == "failed"
+    with control.client() as ask:
+        upload = ask("POST", "/v1/uploads?app=built", content=packed(tmp_path)).json()["upload"]
+        made = ask("POST", "/v1/apps/built/deploys", {"upload": upload})
+        ended = control.ended(made.json()["id"])
+
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "no-builds")
+    assert "must be built, and a control plane in a cluster builds nothing" in ended["error"]["message"]
 
 
 def test_another_replica_leads_within_ten_seconds_and_apps_serve_on(cluster: Cluster, control: Control) -> None:

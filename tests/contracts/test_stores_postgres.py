@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -13,6 +14,7 @@ from leeward.model.wish import App
 from leeward.ports import Stores
 from leeward.settings import Settings
 from leeward.store import OpenStores, open_stores
+from leeward.store.leader import LEADS
 from leeward.store.tables import metadata
 from tests.contracts.postgres import Server, binaries, server
 from tests.contracts.run_store import RunStoreContract
@@ -120,6 +122,20 @@ class TestLeadership:
         assert waited and await _opens_within(second, 5)
         async with await second as stores:
             assert (await stores.apps.get("shop")).name == "shop"
+
+    async def test_who_has_to_wait_says_so_and_is_told_when_the_server_goes_away(
+        self, tmp_path: Path, clock: Clock, url: str, postgres: Server
+    ) -> None:
+        waits = asyncio.Event()
+        leader = await asyncpg.connect(url)
+        await leader.execute(f"SELECT pg_advisory_lock({LEADS})")
+        second = asyncio.create_task(open_stores(settings(tmp_path, url), clock, waits.set))
+        await asyncio.wait_for(waits.wait(), 10)
+
+        assert await postgres.end_sessions("leeward leader") == 1
+        with pytest.raises(Unavailable, match="did not answer"):
+            await asyncio.wait_for(second, 20)
+        await leader.close()
 
     async def test_a_leader_that_is_cut_off_knows_it_and_the_next_one_leads(
         self, tmp_path: Path, clock: Clock, url: str, postgres: Server
