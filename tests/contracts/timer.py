@@ -16,7 +16,6 @@ _NEVER = "0 0 29 2 *"
 class World(Protocol):
     """An engine, and commands for it."""
 
-    engine: Engine
     project: str
     image: str
     worker: str
@@ -26,6 +25,11 @@ class World(Protocol):
     """Command that ends at once with 0."""
     talking: str
     """Command that prints 'one' and 'two', and ends with 0."""
+
+    @property
+    def engine(self) -> Engine:
+        """What is tested."""
+        ...
 
     def app(self) -> str:
         """A name that no other test uses."""

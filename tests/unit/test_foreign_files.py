@@ -343,6 +343,16 @@ def test_postdeploy_is_the_first_command_and_release_runs_each_time(tmp_path: Pa
     assert (found.first_command, found.release_command) == ("seed", "upgrade")
 
 
+def test_a_cron_of_an_app_json_is_named_with_what_to_do_instead(tmp_path: Path) -> None:
+    table = {"cron": [{"command": "python tidy.py", "schedule": "@daily"}, 7]}
+
+    found = planned(tmp_path, {**PYTHON, "app.json": json.dumps(table, indent=1)})
+
+    (said,) = [each for each in found.diagnostics if "@daily" in each.text]
+    assert said.text == "app.json:4 cron '@daily' has no effect"
+    assert "processes.NAME.schedule" in said.fix
+
+
 def test_an_app_json_of_expo_is_none_of_ours(tmp_path: Path) -> None:
     assert planned(tmp_path, {**PYTHON, "app.json": '{"expo": {"name": "x"}}'}).diagnostics == (
         planned(tmp_path, {**PYTHON, "app.json": "{}"}).diagnostics

@@ -74,7 +74,11 @@ def read_app(found: Foreign, view: AppView) -> None:
     buildpacks(found, [(url, _at(view, url)) for url in urls if url])
     if image := text(table, "image"):
         found.note(_at(view, "image"), f"image '{image[:60]}' has no effect", "set build.image of leeward.yaml")
-    for name in sorted(set(table) - _ABOUT):
+    for task in table.get("cron") or () if isinstance(table.get("cron"), list) else ():
+        what = f"cron '{text(task, 'schedule')[:40]}' has no effect"
+        fix = "give a process with its command a schedule in leeward.yaml: processes.NAME.schedule"
+        found.note(_at(view, text(task, "command")), what, fix)
+    for name in sorted(set(table) - _ABOUT - {"cron"}):
         found.note(_at(view, name), f"has the key '{name[:60]}', which is not known", "remove it", level="info")
 
 

@@ -15,7 +15,7 @@ FILES = ("railway.json", "railway.toml")
 _ELSEWHERE: Mapping[str, str] = {
     "build.watchPatterns": "set source.paths in leeward.yaml",
     "build.dockerfilePath": "set build.strategy: dockerfile and build.dockerfile in leeward.yaml",
-    "deploy.cronSchedule": "nothing here runs by the clock: start it from a scheduler with `lee exec`",
+    "deploy.cronSchedule": "give a process a schedule in leeward.yaml: processes.NAME.schedule",
     "deploy.drainingSeconds": "set processes.web.health.drain in leeward.yaml",
     "deploy.healthcheckTimeout": "set processes.web.health.deadline in leeward.yaml",
     "deploy.limitOverride": "set processes.web.size in leeward.yaml",
