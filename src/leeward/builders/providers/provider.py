@@ -21,6 +21,9 @@ from leeward.model.build import Decision, Diagnostic, Evidence
 # Our own name first, then those that people bring from elsewhere.
 PREFIXES = ("PLAN_", "RAILPACK_", "NIXPACKS_")
 MAX_COMMAND = 8192
+# Fingerprints by the hash of what they are of: each takes milliseconds, and a plan asks for one again and again.
+_FINGERPRINTS: dict[bytes, str] = {}
+_MOST_FINGERPRINTS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,14 @@ class Context:
         if not names:
             return ""
         material = "\0".join(f"{name}={self.env[name]}" for name in names).encode("utf-8", "surrogateescape")
-        return hashlib.pbkdf2_hmac("sha256", material, b"leeward build variables", 20_000).hex()[:8]
+        key = hashlib.sha256(material).digest()
+        found = _FINGERPRINTS.get(key)
+        if found is None:
+            found = hashlib.pbkdf2_hmac("sha256", material, b"leeward build variables", 20_000).hex()[:8]
+            if len(_FINGERPRINTS) >= _MOST_FINGERPRINTS:
+                _FINGERPRINTS.clear()
+            _FINGERPRINTS[key] = found
+        return found
 
 
 @dataclass(frozen=True, slots=True)
