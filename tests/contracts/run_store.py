@@ -106,6 +106,8 @@ class RunStoreContract:
 
         with pytest.raises(NotFound, match="'shop' has no run 'nightly-1'"):
             await stores.runs.get("shop", "nightly-1")
+        with pytest.raises(NotFound, match="no app 'cafe'"):
+            await stores.runs.put(run(app="cafe"), 10)
         with pytest.raises(NotFound):
             await stores.runs.cancel("shop", "nightly-1", "why")
 

@@ -10,10 +10,10 @@ from sqlalchemy import delete, select
 from leeward.errors import NotFound
 from leeward.model.run import Mark, Run, RunState, Trigger
 from leeward.ports import Notices, Page
-from leeward.store.apps import MOST
+from leeward.store.apps import MOST, no_such_app
 from leeward.store.database import Database, put, to_the_end
 from leeward.store.rows import clean, dump, moment, seconds
-from leeward.store.tables import runs, schedules
+from leeward.store.tables import apps, runs, schedules
 
 _CHARS = 1000
 
@@ -27,13 +27,18 @@ class SqlRunStore:
 
     @to_the_end
     async def put(self, run: Run, keep: int) -> None:
-        """Add a run, or change it; of its process only the last `keep` stay. One that ended stays as it is."""
+        """Add a run, or change it; of its process only the last `keep` stay. One that ended stays as it is.
+
+        Raises NotFound where the app is gone.
+        """
         key = {"app": run.app, "id": run.id}
         where = (runs.c.app == run.app, runs.c.id == run.id)
         async with self._database.write() as connection:
             ended = (await connection.execute(select(runs.c.ended_at).where(*where))).scalar()
             if ended is not None:
                 return
+            if (await connection.execute(select(apps.c.name).where(apps.c.name == run.app))).first() is None:
+                raise await no_such_app(connection, run.app)
             await put(connection, runs, key, _row(run))
             mine = (runs.c.app == run.app, runs.c.process == run.process)
             newest = select(runs.c.scheduled_at).where(*mine).order_by(runs.c.scheduled_at.desc())
