@@ -20,6 +20,8 @@ from leeward.model.build import Decision, Evidence
 FILE = "pom.xml"
 _SCOPE = ("MAVEN_",)
 _CACHE = Cache("maven", "/root/.m2", locked=True)
+# Maven lives for seconds: the second compiler and the parallel collector take half of its CPU and give nothing back.
+_OPTIONS = "-Dmaven.repo.local=/root/.m2/repository -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 # The same source gives the same jar.
 _PACKAGE = "mvn -B -ntp -DskipTests -Dproject.build.outputTimestamp=1980-01-01T00:00:02Z package"
 _VERSION = re.compile(
@@ -62,7 +64,7 @@ class Java:
         steps = (
             *built.packages(found.build),
             Workdir("/app"),
-            Env({"MAVEN_OPTS": "-Dmaven.repo.local=/root/.m2/repository"}),
+            Env({"MAVEN_OPTS": _OPTIONS}),
             # No step brings the libraries before: they are in the cache, not in a layer, and `dependency:go-offline`
             # would fetch what no build of this app asks for, which took more than half of a first build.
             *built.install(context, (), (), (_CACHE,), _SCOPE),
