@@ -96,8 +96,8 @@ class TimerContract:
             await world.pass_time(0.1)
             waited += 0.1
 
-    async def test_a_run_that_ends_with_zero_has_succeeded(self, world: World) -> None:
-        run = await self.begun(world, timed(world, world.ending))
+    async def test_a_run_that_ends_with_zero_has_succeeded_and_its_last_lines_are_known(self, world: World) -> None:
+        run = await self.begun(world, timed(world, world.talking))
 
         (seen,) = await self.until_runs(world, run.app, lambda seen: bool(seen) and seen[0].state.final)
 
@@ -106,6 +106,7 @@ class TimerContract:
         assert seen.started_at is not None
         assert seen.ended_at is not None
         assert seen.started_at <= seen.ended_at
+        assert tuple(await timer(world).last_lines(run.app, run.id)) == ("one", "two")
 
     async def test_a_run_that_fails_says_code_and_last_line(self, world: World) -> None:
         run = await self.begun(world, timed(world, world.crashing))
@@ -115,7 +116,9 @@ class TimerContract:
         assert (seen.state, seen.exit_code, seen.attempts) == (RunState.FAILED, 3, 1)
         assert seen.reason == "exited with code 3: 'boom'"
 
-    async def test_a_run_begins_once_however_often_it_is_asked_for(self, world: World) -> None:
+    async def test_a_run_begins_once_however_often_it_is_asked_for_and_stays_until_it_is_forgotten(
+        self, world: World
+    ) -> None:
         want = timed(world, world.ending)
         run = await self.begun(world, want)
         (first,) = await self.until_runs(world, run.app, lambda seen: bool(seen) and seen[0].state.final)
@@ -125,12 +128,18 @@ class TimerContract:
         await world.pass_time(0.5)
 
         assert [(r.id, r.started_at) for r in await timer(world).runs(run.app)] == [(run.id, first.started_at)]
+        await timer(world).forget(run.app, run.id)
+        await timer(world).forget(run.app, run.id)
+        await self.until_runs(world, run.app, lambda seen: not seen)
 
-    async def test_what_a_run_printed_last_is_known_when_it_has_ended(self, world: World) -> None:
-        run = await self.begun(world, timed(world, world.talking))
-        await self.until_runs(world, run.app, lambda seen: bool(seen) and seen[0].state.final)
+    async def test_a_run_that_goes_on_is_no_instance_and_is_not_forgotten(self, world: World) -> None:
+        run = await self.begun(world, timed(world, world.worker))
+        await self.until_runs(world, run.app, lambda seen: bool(seen) and seen[0].state is RunState.RUNNING)
 
-        assert tuple(await timer(world).last_lines(run.app, run.id)) == ("one", "two")
+        await timer(world).forget(run.app, run.id)
+
+        assert (await world.engine.observe(run.app)).instances == ()
+        assert [r.id for r in await timer(world).runs(run.app)] == [run.id]
 
     async def test_a_run_over_its_time_is_ended_and_says_so(self, world: World) -> None:
         run = await self.begun(world, timed(world, world.worker, timeout_s=2))
@@ -166,29 +175,6 @@ class TimerContract:
         )
 
         assert sorted(r.id for r in seen) == ["nightly-m1", "nightly-m2"]
-
-    async def test_a_run_is_no_instance(self, world: World) -> None:
-        run = await self.begun(world, timed(world, world.worker))
-        await self.until_runs(world, run.app, lambda seen: bool(seen) and seen[0].state is RunState.RUNNING)
-
-        assert (await world.engine.observe(run.app)).instances == ()
-
-    async def test_a_run_that_ended_stays_until_it_is_forgotten(self, world: World) -> None:
-        run = await self.begun(world, timed(world, world.ending))
-        await self.until_runs(world, run.app, lambda seen: bool(seen) and seen[0].state.final)
-
-        await timer(world).forget(run.app, run.id)
-        await timer(world).forget(run.app, run.id)
-
-        await self.until_runs(world, run.app, lambda seen: not seen)
-
-    async def test_a_run_that_goes_on_is_not_forgotten(self, world: World) -> None:
-        run = await self.begun(world, timed(world, world.worker))
-        await self.until_runs(world, run.app, lambda seen: bool(seen) and seen[0].state is RunState.RUNNING)
-
-        await timer(world).forget(run.app, run.id)
-
-        assert [r.id for r in await timer(world).runs(run.app)] == [run.id]
 
     async def test_an_app_that_is_removed_leaves_no_run(self, world: World) -> None:
         run = await self.begun(world, timed(world, world.worker))

@@ -87,7 +87,8 @@ class Timers:
             lines: Sequence[str] = ()
             if container.exit_code and timed.settled(container, now, oom):
                 with contextlib.suppress(LeewardError):
-                    lines = await self._follower.tail(container, container.started_at)
+                    # What Docker says of the start is later than what was printed first.
+                    lines = await self._follower.tail(container, container.created_at - 1)
             found.append(timed.seen(container, now, oom, lines))
         return found
 
