@@ -11,10 +11,10 @@ from leeward.errors import BuildFailed
     ("vertex", "image"),
     [
         ("[internal] load metadata for 127.0.0.1:5010/other:v1", "127.0.0.1:5010/other:v1"),
-        ("resolve image config for docker.io/docker/dockerfile:1", "docker.io/docker/dockerfile:1"),
-        ("docker-image://docker.io/docker/dockerfile:1@sha256:12", "docker.io/docker/dockerfile:1@sha256:12"),
+        ("resolve image config for hub.example.com/docker/dockerfile:1", "hub.example.com/docker/dockerfile:1"),
+        ("docker-image://hub.example.com/docker/dockerfile:1@sha256:12", "hub.example.com/docker/dockerfile:1@sha256:12"),
         ("FROM 127.0.0.1:5010/other:v1", "127.0.0.1:5010/other:v1"),
-        ("[stage-0 1/3] FROM docker.io/library/python:3.13@sha256:12", "docker.io/library/python:3.13@sha256:12"),
+        ("[stage-0 1/3] FROM hub.example.com/library/python:3.13@sha256:12", "hub.example.com/library/python:3.13@sha256:12"),
         ("[internal] load build definition from Dockerfile", ""),
         ("[2/3] RUN echo load metadata for x", ""),
     ],
@@ -48,13 +48,13 @@ def test_other_apps_images_are_refused_under_every_name_of_the_registry(image: s
         "127.0.0.1:5010/shop@sha256:12",
         "127.0.0.1:5010/leeward-base/python3.13-build:1",
         "leeward-base/python3.13:1",
-        "docker.io/library/python:3.13",
+        "hub.example.com/library/python:3.13",
         "python:5010",
         "mirror.example.com:5010/hub/python",
     ],
 )
 def test_public_images_and_an_apps_own_are_not(image: str) -> None:
-    refusing("127.0.0.1:5010", "shop", {"docker.io": "mirror.example.com:5010/hub"})(image)
+    refusing("127.0.0.1:5010", "shop", {"hub.example.com": "mirror.example.com:5010/hub"})(image)
 
 
 def test_a_registry_with_a_folder_keeps_apps_apart_too() -> None:
