@@ -339,3 +339,16 @@ def test_a_package_that_only_a_lock_names_installs_no_system_packages(tmp_path: 
     found = planned(tmp_path, {"pyproject.toml": POETRY, "poetry.lock": lock, "main.py": FASTAPI})
 
     assert "apt-get" not in found.dockerfile
+
+
+@pytest.mark.parametrize(
+    ("made", "writable"),
+    [("fast_app()", True), ("FastHTML(debug=True)", True), ("fast_app(secret_key=KEY)", False)],
+)
+def test_a_fasthtml_app_may_write_its_session_key_unless_it_has_one(tmp_path: Path, made: str, writable: bool) -> None:
+    code = f"from fasthtml.common import *\n\napp = {made}\n\n\n@app.get('/')\ndef index(): ...\n"
+
+    found = planned(tmp_path, {"requirements.txt": "python-fasthtml\n", "main.py": code})
+
+    assert found.read_only is not writable
+    assert any(note.code == "session-key" for note in found.diagnostics) is writable

@@ -42,6 +42,8 @@ _PLAIN = (
     "index.py",
 )
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?!/tmp/|:memory:|[\"'])|sqlite3\.connect\(\s*f?[\"'](?!:memory:|/tmp/)")
+# FastHTML writes the key of its sessions to a file of the directory that it starts in, unless it is given one.
+_SESSION_KEY = re.compile(r"\b(?:fast_app|FastHTML)\((?![^)]{0,2000}\bsecret_key\b)")
 
 
 def find(view: AppView, dependencies: Dependencies, project: Mapping[str, object]) -> Found:
@@ -67,7 +69,7 @@ def find(view: AppView, dependencies: Dependencies, project: Mapping[str, object
         best.after_copy,
         best.writable or _writable(view, files),
         best.env,
-        best.notes,
+        (*best.notes, *_sessions(view, files)),
     )
 
 
@@ -210,7 +212,24 @@ def _writable(view: AppView, files: tuple[str, ...]) -> Evidence | None:
     for path, content in texts(view, files):
         if match := _SQLITE.search(content):
             return Evidence(path, content.count("\n", 0, match.start()) + 1, "a database file beside the code")
+    return _session_key(view, files)
+
+
+def _session_key(view: AppView, files: tuple[str, ...]) -> Evidence | None:
+    for path, content in texts(view, files):
+        if "fasthtml" in content and (match := _SESSION_KEY.search(content)):
+            return Evidence(path, content.count("\n", 0, match.start()) + 1, "a session key beside the code")
     return None
+
+
+def _sessions(view: AppView, files: tuple[str, ...]) -> tuple[Diagnostic, ...]:
+    """Each instance would have sessions of its own."""
+    place = _session_key(view, files)
+    if place is None:
+        return ()
+    text = f"{place.file}:{place.line} every instance makes a session key of its own: a new one ends all sessions"
+    fix = "give it `secret_key=os.environ['SECRET_KEY']`, and set that with `lee env set --secret`"
+    return (Diagnostic("info", "session-key", text, fix),)
 
 
 def _line(view: AppView, path: str, number: int) -> str:
