@@ -51,8 +51,9 @@ check: bootstrap
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
+# Without pytest's second look at every assertion, which takes longer than many tests; those that fail get it afterwards.
 unit: bootstrap
-	$(RUN)/pytest -q -n 2 tests/unit tests/golden
+	$(RUN)/pytest -q -n 2 --dist worksteal --assert=plain tests/unit tests/golden || { $(RUN)/pytest -q --lf tests/unit tests/golden; exit 1; }
 
 integration: system
 	$(WITH_DOCKER) $(RUN)/pytest -q tests/integration
