@@ -16,6 +16,15 @@ CONFIG_FILE = Path("/etc/leeward/config.toml")
 MIB = 1024 * 1024
 
 
+GOOGLE = {
+    "cloudbuild": "https://cloudbuild.googleapis.com",
+    "storage": "https://storage.googleapis.com",
+    "secretmanager": "https://secretmanager.googleapis.com",
+    "metadata": "http://metadata.google.internal",
+}
+"""Where Google's services are."""
+
+
 class Settings(BaseModel):
     """All settings. Each is read from `LEEWARD_<NAME>`, else from `/etc/leeward/config.toml`, else its default."""
 
@@ -56,6 +65,14 @@ class Settings(BaseModel):
     buildkit_image: str = Field(
         default="moby/buildkit:v0.32.2-rootless",
         description="Image of rootless BuildKit for builds in clusters.",
+    )
+    google_key_file: Path | None = Field(
+        default=None,
+        description="Key of a service account for Google Cloud; empty: this machine's or pod's own account.",
+    )
+    google_endpoints: str = Field(
+        default="",
+        description="Where Google's services are instead, as `cloudbuild=https://builds.example.com`, by commas.",
     )
     buildctl: Path = Field(
         default=Path("/usr/bin/buildctl"), description="BuildKit's client, which runs builds in clusters."
@@ -113,6 +130,21 @@ class Settings(BaseModel):
             if not name or not sign or not place or "://" in pair:
                 raise ValueError(f"'{pair}' is not a mirror: write 'docker.io=mirror.example.com/hub'")
         return value
+
+    @field_validator("google_endpoints")
+    @classmethod
+    def _endpoints_are_pairs(cls, value: str) -> str:
+        for pair in filter(None, value.replace(" ", "").split(",")):
+            name, _, url = pair.partition("=")
+            if name not in GOOGLE or not url.startswith(("http://", "https://")):
+                raise ValueError(f"'{pair}' is none of {', '.join(GOOGLE)} with an address")
+        return value
+
+    @property
+    def google(self) -> Mapping[str, str]:
+        """The address of each of Google's services."""
+        given = dict(pair.split("=", 1) for pair in self.google_endpoints.replace(" ", "").split(",") if pair)
+        return {name: given.get(name, url).rstrip("/") for name, url in GOOGLE.items()}
 
     @field_validator("build_networks")
     @classmethod

@@ -96,6 +96,13 @@ class TestClusterBuilder(BuilderContract):
         assert caught.value.code == "secret-in-image"
         assert not await world.asked.has(seen[0])
 
+    async def test_an_image_of_another_app_is_refused_though_we_could_pull_it(self, world: Galley) -> None:
+        built = await world.builder.build(world.job("echo mine"), lambda line: None)
+        thief = world.of(f"COPY --from={built.pushed} /www /stolen")
+
+        with pytest.raises(BuildFailed, match="is another app's"):
+            await world.builder.build(replace(thief, app=f"{world.app}x"), lambda line: None)
+
     async def test_files_that_are_ignored_are_not_sent(self, world: Galley) -> None:
         (world.tree / "kept.txt").write_text("kept")
         (world.tree / "left.txt").write_text("left")

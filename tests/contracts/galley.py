@@ -39,7 +39,7 @@ def tiny_in_registry(registry: str) -> str:
     facts = {"architecture": kit.architecture(), "os": "linux", "config": {"Env": ["PATH=/bin"]}}
     config = json.dumps({**facts, "rootfs": {"type": "layers", "diff_ids": [digest(layer)]}}).encode()
     with httpx.Client(base_url=f"http://{registry}", timeout=30, trust_env=False) as client:
-        blobs = Blobs(client, "leeward-test/tiny", threading.Event())
+        blobs = Blobs(client, "leeward-base/test-tiny", threading.Event())
         for blob in (layer, config):
             if not blobs.has(digest(blob)):
                 blobs.upload(iter((blob,)))
@@ -53,7 +53,7 @@ def tiny_in_registry(registry: str) -> str:
             ],
         }
         blobs.put_manifest("1", manifest)
-    return f"{registry}/leeward-test/tiny:1"
+    return f"{registry}/leeward-base/test-tiny:1"
 
 
 class Galley:

@@ -129,6 +129,7 @@ def test_builds_are_local_unless_a_region_says_otherwise() -> None:
         (replace(CLUSTER, options={"builds": "moon"}), "'local', 'cluster', 'google', not 'moon'"),
         (replace(CLUSTER, engine=EngineKind.LOCAL), "region 'east' is no cluster"),
         (replace(CLUSTER, profile=Profile.GKE_AUTOPILOT), "Autopilot lets no pod make user namespaces"),
+        (replace(CLUSTER, options={"builds": "google", "google-project": "p"}), "google_bucket: is needed"),
         (replace(CLUSTER, registry=""), "builds of region 'east' do not reach '127.0.0.1:5010'"),
     ],
 )

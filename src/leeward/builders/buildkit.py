@@ -3,10 +3,7 @@
 import asyncio
 import contextlib
 import os
-import re
 import secrets
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from leeward.builders.buildpacks import BuildpacksBuilder
 from leeward.builders.command import ENGINE_GONE
 from leeward.builders.failures import explain
 from leeward.builders.fence import Fence
+from leeward.builders.inputs import labels, secret_files, secret_values, workplace
 from leeward.builders.limits import Cgroup
 from leeward.builders.masking import Masker
 from leeward.builders.neighbours import refusing
@@ -32,12 +30,9 @@ from leeward.errors import BuildFailed, LeewardError, Unavailable
 from leeward.model.app import AppSpec, Strategy
 from leeward.model.build import BuildPlan
 from leeward.model.login import FindLogin, client_config, host_of
-from leeward.plan.rebase import BUILT, REBASABLE
 from leeward.ports import BuildJob, Built, Say
 from leeward.settings import Settings
 
-_HOST_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|DSN|DATABASE_URL", re.I)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY")
 
 
@@ -118,10 +113,10 @@ class BuildkitBuilder:
         await asyncio.to_thread(self._cgroup.apply)
         marker = f"leeward-build-{secrets.token_hex(8)}.invalid"
         watch = Watch(self._settings, self._cgroup, await self._root(), marker)
-        progress, masker = self._progress(job), Masker(_secret_values(job))
+        progress, masker = self._progress(job), Masker(secret_values(job))
         sink = Sink(progress, say)
-        labels = [f"--label={key}={value}" for key, value in _labels(job, str(self._settings.home), built).items()]
-        argv = (*self._docker, "build", *labels, *self._arguments(job, work, marker), str(folder))
+        marks = [f"--label={key}={value}" for key, value in labels(job, str(self._settings.home), built).items()]
+        argv = (*self._docker, "build", *marks, *self._arguments(job, work, marker), str(folder))
         proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
         env = {"PATH": os.defpath, "HOME": str(work), "DOCKER_BUILDKIT": "1", "LC_ALL": "C.UTF-8", **proxies}
         client = asyncio.create_task(run(argv, sink.line, env=env, masker=masker))
@@ -180,34 +175,15 @@ class BuildkitBuilder:
     @contextlib.contextmanager
     def _work(self, job: BuildJob) -> Iterator[Path]:
         """A private folder with the Dockerfile and the secrets as files; gone afterwards."""
-        self._settings.run_dir.mkdir(parents=True, exist_ok=True)
         if not self._swept:
             leftovers.sweep(self._settings.run_dir, self._working)
             self._swept = True
-        work = Path(tempfile.mkdtemp(prefix=leftovers.PREFIX, dir=self._settings.run_dir))
-        self._working.add(work)
-        try:
-            folder = work / "secrets"
-            folder.mkdir(mode=0o700)
-            for name, value in self._secrets(job).items():
-                path = folder / name
-                path.touch(0o600)
-                path.write_bytes(value)
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-            self._working.discard(work)
-
-    def _secrets(self, job: BuildJob) -> Mapping[str, bytes]:
-        found = {name: job.env[name].encode() for name in job.plan.build_secrets if name in job.env}
-        bundle = self._settings.build_ca or _HOST_BUNDLE
-        if bundle.is_file():
-            found["leeward_ca"] = bundle.read_bytes()
-        if self._settings.build_pip_index:
-            found["leeward_pip_index"] = self._settings.build_pip_index.encode()
-        if self._settings.build_npm_registry:
-            found["leeward_npm_registry"] = self._settings.build_npm_registry.encode()
-        return found
+        with workplace(self._settings.run_dir, leftovers.PREFIX, secret_files(job, self._settings)) as work:
+            self._working.add(work)
+            try:
+                yield work
+            finally:
+                self._working.discard(work)
 
     async def _size(self, id: str) -> int:
         code, text = await output((*self._docker, "image", "inspect", "--format", "{{.Size}}", id))
@@ -220,22 +196,6 @@ class BuildkitBuilder:
                 raise Unavailable("dockerd does not answer", hint="run `lee doctor`")
             self._data_root = Path(text.strip())
         return self._data_root
-
-
-def _secret_values(job: BuildJob) -> Iterator[str]:
-    """What is a secret, what the build is shown, and what else has the name of one."""
-    for name, value in job.env.items():
-        if name in job.secrets or name in job.plan.build_secrets or _SECRET_NAME.search(name):
-            yield value
-
-
-def _labels(job: BuildJob, home: str, built: str) -> Mapping[str, str]:
-    """Who built it; of an image that we planned also that no date in it matters, and whether its base may change."""
-    labels = {"leeward.home": home, "leeward.app": job.app} | ({BUILT: built} if built else {})
-    if job.plan.strategy != Strategy.AUTO:
-        return labels
-    last = re.split(r"^FROM ", job.plan.dockerfile, flags=re.M)[-1]
-    return {**labels, "leeward.planned": "true", REBASABLE: str("apt-get install" not in last).lower()}
 
 
 async def _finish(client: asyncio.Task[int], watching: asyncio.Task[None], watch: Watch) -> None:

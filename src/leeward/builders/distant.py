@@ -95,6 +95,8 @@ class DistantBuilder:
         if job.plan.dockerignore:
             (work / "Dockerfile.dockerignore").write_text("\n".join(job.plan.dockerignore) + "\n")
         await self._sign_in(work, mirror.images(text, job.plan.args))
+        inside = [] if self._settings.base_registry else [name for name in flavours if name.endswith("-build")]
+        built = " ".join(f"{name}:{content}" for name, content in (await self._bases.contents(inside)).items())
         folder = context.inside(job.tree, job.plan.context)
         await asyncio.to_thread(context.settle, folder)
         async with self._pool.room(job.app, say) as room:
@@ -105,7 +107,7 @@ class DistantBuilder:
                 name=f"{self._target}/{job.app}",
                 target=job.plan.target,
                 args=job.plan.args,
-                labels=labels(job, str(self._settings.home)),
+                labels=labels(job, str(self._settings.home), built),
                 bases=bases,
                 secrets=tuple(sorted((work / "secrets").iterdir())),
                 settled=job.plan.strategy == Strategy.AUTO,
@@ -144,7 +146,9 @@ class DistantBuilder:
 
     async def _run(self, job: BuildJob, order: buildctl.Order, room: BuildRoom, say: Say) -> Progress:
         own = job.plan.strategy == Strategy.DOCKERFILE
-        progress = Progress(refusing(self._target, job.app, self._settings.mirrors) if own else None)
+        progress = Progress(
+            refusing(self._target, job.app, self._settings.mirrors, self._settings.registry) if own else None
+        )
         masker = Masker(secret_values(job))
         argv = buildctl.command(str(self._settings.buildctl), order)
         env = {"PATH": os.defpath, "HOME": str(order.work), "LC_ALL": "C.UTF-8"}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from leeward.model.app import Strategy
-from leeward.plan.rebase import REBASABLE
+from leeward.plan.rebase import BUILT, REBASABLE
 from leeward.ports import BuildJob
 from leeward.settings import Settings
 
@@ -36,9 +36,10 @@ def secret_values(job: BuildJob) -> Iterator[str]:
             yield value
 
 
-def labels(job: BuildJob, home: str) -> Mapping[str, str]:
-    """Who built it; of an image that we planned also that no date in it matters, and whether its base may change."""
-    found = {"leeward.home": home, "leeward.app": job.app}
+def labels(job: BuildJob, home: str, built: str) -> Mapping[str, str]:
+    """Who built it and in which bases; of an image that we planned also that no date in it matters, and whether its
+    base may change."""
+    found = {"leeward.home": home, "leeward.app": job.app} | ({BUILT: built} if built else {})
     if job.plan.strategy != Strategy.AUTO:
         return found
     last = re.split(r"^FROM ", job.plan.dockerfile, flags=re.M)[-1]

@@ -23,13 +23,13 @@ def fetched(vertex: str) -> str:
     return next((name for name in match.groups() if name), "") if match else ""
 
 
-def refusing(registry: str, app: str, mirrors: Mapping[str, str]) -> OnImage:
-    """What raises BuildFailed for an image that the platform's registry keeps for another app."""
+def refusing(registry: str, app: str, mirrors: Mapping[str, str], *others: str) -> OnImage:
+    """What raises BuildFailed for an image that the platform's registry keeps for another app; `others` are further
+    names of that registry."""
 
     def look(image: str) -> None:
-        if not any(image.startswith(f"{place.rstrip('/')}/") for place in mirrors.values()) and _foreign(
-            image, registry, app
-        ):
+        mirrored = any(image.startswith(f"{place.rstrip('/')}/") for place in mirrors.values())
+        if not mirrored and any(_foreign(image, name, app) for name in (registry, *others)):
             raise BuildFailed(
                 f"the image '{image}' is another app's",
                 hint="build on a public image, or on one that this app brings itself",

@@ -53,6 +53,18 @@ class Kitchens:
         signed_in = region.pull_secret.reveal() if region.pull_secret else ""
         return DistantBuilder(settings, pool, self._bases, self._shelf, target, self._login, signed_in)
 
+    def google(self, region: Region) -> Builder:
+        """With Google Cloud Build."""
+        from leeward.builders.google import GoogleBuilder
+        from leeward.builders.google_plan import Place
+
+        place = Place(
+            region.option("google_project"),
+            region.option("google_location") or "global",
+            region.option("google_bucket"),
+        )
+        return GoogleBuilder(self._settings, place, self._bases, self._shelf)
+
 
 def check(region: Region) -> None:
     """Raises Invalid where a region's apps can never be built as it says."""
@@ -62,6 +74,13 @@ def check(region: Region) -> None:
         there = ", ".join(f"'{one.value}'" for one in BuildsIn)
         problem = Problem("options/builds", f"must be one of {there}, not '{region.option('builds')}'")
         raise Invalid([problem]) from error
+    if builds is BuildsIn.GOOGLE:
+        wanted = ("google_project", "google_bucket")
+        lacks = [
+            Problem(f"options/{name}", "is needed for builds=google") for name in wanted if not region.option(name)
+        ]
+        if lacks:
+            raise Invalid(lacks)
     if builds is not BuildsIn.CLUSTER:
         return
     if region.engine is not EngineKind.KUBERNETES:
@@ -79,7 +98,10 @@ def check_registry(region: Region, registry: str) -> None:
         raise Invalid([Problem("registry", f"builds of region '{region.name}' do not reach '{target}'", hint)])
 
 
-BUILDERS: Mapping[BuildsIn, Callable[[Kitchens, Region], Builder]] = {BuildsIn.CLUSTER: Kitchens.cluster}
+BUILDERS: Mapping[BuildsIn, Callable[[Kitchens, Region], Builder]] = {
+    BuildsIn.CLUSTER: Kitchens.cluster,
+    BuildsIn.GOOGLE: Kitchens.google,
+}
 
 
 def regional(

@@ -34,7 +34,7 @@ class BuildsIn(StrEnum):
     GOOGLE = "google"
 
 
-BUILDS_OPTIONS = frozenset({"builds", "google_project", "google_location", "google_bucket", "google_key_file"})
+BUILDS_OPTIONS = frozenset({"builds", "google_project", "google_location", "google_bucket"})
 """Options that say where apps are built, beside those of the engine."""
 
 
