@@ -60,7 +60,7 @@ def test_nothing_is_given_to_a_shell() -> None:
     shells = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in SOURCES
-        for node in nodes(path, "shell")
+        for node in nodes(path, "shell=", "subprocess_shell")
         if isinstance(node, ast.Call)
         for keyword in node.keywords
         if keyword.arg == "shell"
