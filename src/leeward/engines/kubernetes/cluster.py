@@ -110,14 +110,19 @@ class Cluster:
             return None
         return found
 
-    async def apply(self, made: Mapping[str, Any]) -> dict[str, Any]:
-        """Server-side apply: what we name is as we say, what others added stays."""
+    async def apply(self, made: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        """Server-side apply: what we name is as we say, what others added stays. `dry_run` only asks."""
         kind, meta = kind_of(made), made["metadata"]
         found: dict[str, Any] = await self.ask(
             "PATCH",
             kind.path(meta.get("namespace", ""), meta["name"]),
             what=f"{kind.kind} '{meta['name']}'",
-            params={"fieldManager": MANAGER, "force": "true", "fieldValidation": "Strict"},
+            params={
+                "fieldManager": MANAGER,
+                "force": "true",
+                "fieldValidation": "Strict",
+                **({"dryRun": "All"} if dry_run else {}),
+            },
             body=made,
             content="application/apply-patch+yaml",
         )

@@ -1,6 +1,6 @@
 """Carry out steps: apply objects and take them away."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -27,7 +27,7 @@ from leeward.engines.kubernetes.routing import way_in
 from leeward.engines.kubernetes.rules import Rules
 from leeward.engines.kubernetes.scaling import autoscaler
 from leeward.engines.kubernetes.sight import Sight
-from leeward.errors import Barred, RolloutFailed, Unavailable
+from leeward.errors import RolloutFailed, Unavailable
 from leeward.model.runtime import Workload
 
 # Lower than anybody's: of several instances, those that take no requests go first.
@@ -91,25 +91,32 @@ class Deeds:
         for made in way_in(want, hosts, self._rules, gateway_api=gateway):
             await self.have(stamped(made))
 
-    async def start(self, want: Workload, replicas: int) -> None:
-        """Have so many instances of this generation. Where the cluster refuses it, nothing of it stays."""
+    async def ask(self, want: Workload, replicas: int, *, serves: bool) -> None:
+        """Ask whether the cluster takes a new generation, before any of it is made. Raises what it says."""
         await self.have_project(want.project)
-        try:
-            await self._start(want, replicas)
-        except (RolloutFailed, Barred):
-            if want.generation not in self._sight.of_process(want.app, want.process):
-                await self.drop(want.app, want.process, want.generation)
-            raise
+        names = (stamped(service(want, self._rules, want.generation)),) if serves else ()
+        for made in (*names, *self._generation(want, replicas)):
+            try:
+                await self._cluster.apply(made, dry_run=True)
+            except RolloutFailed as error:
+                # A webhook with effects of its own cannot be asked beforehand.
+                if "not support dry run" not in error.message:
+                    raise
 
-    async def _start(self, want: Workload, replicas: int) -> None:
-        await self.have(stamped(announcer(want, self._rules)))
-        await self.have(stamped(environment(want, self._rules)))
-        budget = disruption_budget(want, self._rules)
-        if budget is not None:
-            await self.have(stamped(budget))
-        else:
+    def _generation(self, want: Workload, replicas: int) -> Iterator[dict[str, Any]]:
+        yield stamped(announcer(want, self._rules))
+        yield stamped(environment(want, self._rules))
+        if (budget := disruption_budget(want, self._rules)) is not None:
+            yield stamped(budget)
+        yield stamped(deployment(want, self._rules, replicas))
+
+    async def start(self, want: Workload, replicas: int) -> None:
+        """Have so many instances of this generation."""
+        await self.have_project(want.project)
+        if disruption_budget(want, self._rules) is None:
             await self._unless_absent(BUDGET, want.project, group_name(want.app, want.process, want.generation))
-        await self.have(stamped(deployment(want, self._rules, replicas)))
+        for made in self._generation(want, replicas):
+            await self.have(made)
         if want.bounds is not None and (scaler := autoscaler(want, want.bounds, self._rules)) is not None:
             await self.have(stamped(scaler))
         else:

@@ -126,6 +126,11 @@ class KubernetesEngine:
                 keep,
                 self.sight.memory(want, service.generation if service is not None else None),
             )
+            if mine is None:
+                serves = any(isinstance(step, Serve) for step in steps)
+                for step in steps:
+                    if isinstance(step, Scale) and step.generation == want.generation:
+                        await self._deeds.ask(want, step.replicas, serves=serves)
             for step in steps:
                 await self._do(step, want)
             if any(isinstance(step, Scale) for step in steps):
