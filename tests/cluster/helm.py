@@ -49,7 +49,10 @@ def image(cluster: Cluster, name: str, *words: str, nodes: int = 0) -> str:
     """Make an image as `make image` does, and put it on every node, or on the first ones; what the making printed."""
     file = cluster.layout.home / "image.tar"
     script = str(ROOT / "deploy" / "image" / "build.py")
-    told = run(sys.executable, script, "--name", name, *words, str(file), timeout_s=900, env={"PYTHONPATH": str(ROOT)})
+    try:
+        told = run(sys.executable, script, "--name", name, *words, str(file), timeout_s=900)
+    except RuntimeError as error:
+        raise Missing(f"the image '{name}' could not be made: {error}") from error
     for node in cluster.layout.nodes[: nodes or None]:
         words = ("ctr", f"--address={node.socket}", "-n", "k8s.io", "images", "import", str(file))
         run(*cluster.enter(), *words, timeout_s=300)
