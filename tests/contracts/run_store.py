@@ -101,6 +101,16 @@ class RunStoreContract:
         await stores.runs.put(ended(1), 10)
         assert (await stores.runs.cancel("shop", ended(1).id, "too late")).cancel == ""
 
+    async def test_who_asked_for_the_end_of_a_run_is_not_forgotten_by_a_later_look(self, stores: Stores) -> None:
+        await stores.apps.create(App("shop"))
+        await stores.runs.put(run(), 10)
+        await stores.runs.cancel("shop", run().id, "was cancelled by ann")
+
+        await stores.runs.put(run(state=RunState.RUNNING), 10)
+
+        seen = await stores.runs.get("shop", run().id)
+        assert (seen.state, seen.cancel) == (RunState.RUNNING, "was cancelled by ann")
+
     async def test_a_run_that_is_not_there_is_named(self, stores: Stores) -> None:
         await stores.apps.create(App("shop"))
 

@@ -67,6 +67,7 @@ REST = (
     Package("zstd", "base images"),
     Package("iptables", "isolation of apps"),
     Package("git", "sources"),
+    Package("tzdata", "schedules"),
     Package("ca-certificates", "sources"),
     Package("libnss-myhostname", "names below .localhost", optional=True),
 )

@@ -39,7 +39,10 @@ class SqlRunStore:
                 return
             if (await connection.execute(select(apps.c.name).where(apps.c.name == run.app))).first() is None:
                 raise await no_such_app(connection, run.app)
-            await put(connection, runs, key, _row(run))
+            values = _row(run)
+            # Somebody may have asked for its end since `run` was read.
+            first = {} if run.cancel else {"cancel": values.pop("cancel")}
+            await put(connection, runs, key, values, first)
             mine = (runs.c.app == run.app, runs.c.process == run.process)
             newest = select(runs.c.scheduled_at).where(*mine).order_by(runs.c.scheduled_at.desc())
             oldest = (await connection.execute(newest.offset(keep - 1).limit(1))).scalar()
