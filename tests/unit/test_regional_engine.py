@@ -13,6 +13,7 @@ from leeward.fakes.cluster import FakeCluster
 from leeward.fakes.engine import FakeEngine
 from leeward.model.app import Health
 from leeward.model.region import LOCAL, EngineKind, Examined, Region
+from leeward.model.run import Run, Timed, Trigger
 from leeward.model.runtime import InstanceState, Observed, Workload
 
 EAST = Region("east", EngineKind.KUBERNETES)
@@ -187,3 +188,24 @@ async def test_a_region_that_cannot_be_used_keeps_no_other_from_starting() -> No
     await engine.apply(THERE)
     with pytest.raises(Unavailable, match="region 'broken' is not there, but east, local"):
         await engine.apply(replace(THERE, region="broken"))
+
+
+NIGHTLY = Timed(replace(WANT, process="nightly", health=None), "@daily")
+
+
+async def test_a_schedule_is_kept_in_its_region_and_goes_from_the_one_before(world: World) -> None:
+    world.there.timer.keeps_time = True
+    run = Run("nightly-m1", "shop", "nightly", 1, Trigger.MANUAL, Clock().now())
+
+    assert await world.engine.schedule("shop", (NIGHTLY,)) is False
+    assert world.here.timer.schedules["shop"] == (NIGHTLY,)
+    moved = replace(NIGHTLY, want=replace(NIGHTLY.want, region="east"))
+    assert await world.engine.schedule("shop", (moved,)) is True
+    await world.engine.begin(moved, run)
+
+    assert world.here.timer.schedules["shop"] == ()
+    assert world.there.timer.schedules["shop"] == (moved,)
+    assert (world.here.timer.begun, world.there.timer.begun) == ([], ["nightly-m1"])
+    assert [seen.id for seen in await world.engine.runs("shop")] == ["nightly-m1"]
+    await world.engine.schedule("shop", ())
+    assert world.there.timer.schedules["shop"] == ()
