@@ -12,9 +12,3 @@ output "address" {
   description = "The command that prints the address for the DNS record *.<domain>."
   value       = "kubectl get service leeward -n leeward -o jsonpath='{.status.loadBalancer.ingress[0].ip}'"
 }
-
-output "master_key" {
-  description = "Opens the secrets in the database: keep it with your backups."
-  value       = random_bytes.master_key.base64
-  sensitive   = true
-}

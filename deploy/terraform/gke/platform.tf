@@ -35,22 +35,10 @@ resource "kubernetes_secret" "database" {
   }
 }
 
-resource "kubernetes_secret" "master_key" {
-  metadata {
-    name      = "leeward-master-key"
-    namespace = kubernetes_namespace.own.metadata[0].name
-  }
-  binary_data = {
-    "master.key" = random_bytes.master_key.base64
-  }
-}
-
 resource "helm_release" "own" {
   name      = "leeward"
   namespace = kubernetes_namespace.own.metadata[0].name
   chart     = "${path.module}/../../helm/leeward"
-  # A replica that waits is never ready.
-  wait = false
 
   values = [yamlencode({
     domain = var.domain
@@ -58,12 +46,8 @@ resource "helm_release" "own" {
     database = {
       secret = kubernetes_secret.database.metadata[0].name
     }
-    masterKey = {
-      secret = kubernetes_secret.master_key.metadata[0].name
-    }
     settings = {
-      registry          = local.registry
-      registry_embedded = false
+      registry = local.registry
     }
     nodeSelector = { "leeward.dev/pool" = "platform" }
     tolerations  = [{ key = "leeward.dev/pool", operator = "Exists" }]

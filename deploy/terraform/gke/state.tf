@@ -4,10 +4,6 @@ resource "random_password" "database" {
   special = false
 }
 
-resource "random_bytes" "master_key" {
-  length = 32
-}
-
 resource "google_sql_database_instance" "own" {
   project             = var.project
   region              = var.region
