@@ -1,5 +1,0 @@
-module example.com/go-hello
-
-go 1.22
-
-require github.com/go-chi/chi/v5 v5.1.0
