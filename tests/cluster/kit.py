@@ -59,8 +59,14 @@ _CONFIG = {
 
 def folder() -> Path:
     """Where what was built is kept, by all that it is made from."""
-    parts = [file.read_bytes() for file in (HERE / "go.mod", HERE / "go.sum", Path(__file__))]
+    made_from = (PROGRAMS, PACKAGES, _SUITE, _TEXTS, _FOLDERS, _MAPPERS, _CONFIG)
+    parts = [(HERE / "go.mod").read_bytes(), (HERE / "go.sum").read_bytes(), repr(made_from).encode()]
     return cache().parent / f"buildkit-{hashlib.sha256(bytes(1).join(parts)).hexdigest()[:12]}"
+
+
+def image() -> Path:
+    """The image as an archive, once it is made."""
+    return folder() / "image.tar"
 
 
 def buildctl() -> Path:
@@ -70,7 +76,7 @@ def buildctl() -> Path:
 
 def build() -> Path:
     """The image as an archive, made when it is not there yet: minutes the first time. Raises Missing."""
-    target = folder() / "image.tar"
+    target = image()
     if target.exists():
         return target
     if shutil.which("mmdebstrap") is None:

@@ -1,6 +1,7 @@
 """Builds in a cluster keep the contract of a builder, and their images run there."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,8 @@ def kitted(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The cluster with BuildKit's image on its nodes; the pool goes at the end."""
     from tests.cluster import kit
 
+    if not kit.image().exists() and os.environ.get("LEEWARD_CLUSTER") != "must":
+        pytest.skip("the image of BuildKit is not made yet: `make cluster-test` makes it, in minutes")
     try:
         kit.on_nodes(cluster)
     except Missing as lack:
@@ -44,7 +47,7 @@ class TestClusterBuilder(BuilderContract):
 
     async def test_a_step_that_needs_too_much_memory_ends_the_build_and_not_the_pool(self, world: Galley) -> None:
         with pytest.raises(BuildFailed, match=f"more than {galley.MEMORY_MIB} MiB of memory") as caught:
-            await world.builder.build(world.job("head -c 900m /dev/zero | tail"), lambda line: None)
+            await world.builder.build(world.job("head -c 700m /dev/zero | tail"), lambda line: None)
 
         assert caught.value.code == "build-memory"
         built = await world.builder.build(world.job("echo still here"), lambda line: None)

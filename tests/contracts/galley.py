@@ -30,7 +30,7 @@ from tests.contracts.tiny import tiny_layer
 
 HOME = f"b{secrets.token_hex(3)}"
 """One pool for all tests of a run."""
-MEMORY_MIB = 256
+MEMORY_MIB = 96
 
 
 def tiny_in_registry(registry: str) -> str:
