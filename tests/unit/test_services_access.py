@@ -61,6 +61,20 @@ async def test_a_lost_or_revoked_token_file_is_made_again_and_a_changed_password
     await st.services.access.authenticate(files.token_file.read_text().strip())
 
 
+async def test_a_token_that_was_made_before_the_database_is_taken_in_but_never_once_it_was_revoked(st: Stage) -> None:
+    given = f"lee_{'a' * 43}"
+    st.settings.token_file.write_text(given)
+
+    await st.services.access.first_run()
+
+    assert (await st.services.access.authenticate(given)).scope == Scope.ADMIN
+    await st.services.access.revoke_token(ADMIN, (await st.services.access.tokens(ADMIN))[0].id)
+    st.settings.token_file.write_text(given)
+    await st.services.access.first_run()
+    with pytest.raises(Unauthorized):
+        await st.services.access.authenticate(given)
+
+
 async def test_a_right_password_gives_a_session_for_twelve_hours(st: Stage) -> None:
     session = await signed_in(st)
 
