@@ -25,6 +25,10 @@ OUTPUTS = [
         "Could not find gem 'nothing-at-all' in rubygems repository",
         "the gem 'nothing-at-all' does not exist in the sources of the Gemfile",
     ),
+    (
+        "Could not reach host gems.example.com. Check your network connection and try\nagain.",
+        "Bundler could not reach 'gems.example.com'",
+    ),
     ("error: The lockfile is out of date. Run `deno install --frozen=false`", "deno.lock does not match the imports"),
     ("error: npm package 'nothing-at-all' does not exist.", "Deno: npm package 'nothing-at-all' does not exist."),
     (

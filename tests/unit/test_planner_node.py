@@ -207,6 +207,14 @@ def test_what_is_for_the_build_only_stays_out_of_the_image(tmp_path: Path) -> No
             "build",
         ),
         (
+            {
+                "scripts": {"build": "vite build"},
+                "devDependencies": {"@sveltejs/kit": "3", "@sveltejs/adapter-static": "4", "vite": "8"},
+            },
+            {"vite.config.js": "export default { plugins: [sveltekit({ adapter: adapter({ pages: 'site' }) })] };"},
+            "site",
+        ),
+        (
             {"scripts": {"build": "react-router build"}, "devDependencies": {"@react-router/dev": "7", "vite": "7"}},
             {"react-router.config.ts": "export default { ssr: false };"},
             "build/client",

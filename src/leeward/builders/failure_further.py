@@ -35,6 +35,11 @@ FURTHER: Sequence[Cause] = (
         "the gem '{name}{other}' does not exist in the sources of the Gemfile",
         "correct its name or version",
     ),
+    cause(
+        r"Could not reach host (?P<host>[\w.-]+)\. Check your network",
+        "Bundler could not reach '{host}'",
+        "name a mirror that this machine reaches: the variable BUNDLE_MIRROR__ALL, or `source` of the Gemfile",
+    ),
     # Deno
     cause(
         r"error: (?:The lockfile is out of date|Integrity check failed)[^\n]*",

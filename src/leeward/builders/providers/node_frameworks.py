@@ -95,7 +95,8 @@ def _astro(view: AppView) -> Site | None:
 def _svelte(project: Project) -> Site | None:
     if "@sveltejs/adapter-static" not in project.all_dependencies:
         return None
-    _, content = config(project.view, "svelte.config")
+    # Since its third major version it is configured among Vite's plugins.
+    content = "\n".join(config(project.view, name)[1] for name in ("svelte.config", "vite.config"))
     spa = bool(_FALLBACK.search(content))
     return Site("sveltekit", found(_PAGES, content, "build"), project.key_at("@sveltejs/adapter-static"), spa)
 
