@@ -15,6 +15,8 @@ from leeward.errors import Conflict, LeewardError, NotFound, RolloutFailed, Unav
 from leeward.model.run import Run, SeenRun, Timed
 
 _TAIL = 20
+# Docker ends a log that is followed when the container ends.
+_LOG_END_S = 5.0
 
 
 class Timers:
@@ -97,7 +99,7 @@ class Timers:
         container = self._find(app, run)
         if container is None or not container.started_at:
             return ()
-        self._tasks.cancel("log", container.id)
+        await self._tasks.wait("log", container.id, _LOG_END_S)
         try:
             await self._follower.follow(container, live=False)
             return await self._follower.tail(container, 0.0, _TAIL)
