@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ HERE = Path(__file__).parent
 QUICK = (HERE / "unit", HERE / "golden")
 MEMORY = Path("/dev/shm")
 ROOM = 1024**3
+PREFIX = "leeward-tests-"
+FORGOTTEN_S = 3600
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so every command that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -26,7 +29,11 @@ def pytest_configure(config: pytest.Config) -> None:
     quick = all(any(path.is_relative_to(folder) for folder in QUICK) for path in chosen)
     if not quick or "TMPDIR" in os.environ or not _roomy(MEMORY):
         return
-    folder = tempfile.mkdtemp(prefix="leeward-tests-", dir=MEMORY)
+    for left in MEMORY.glob(f"{PREFIX}*"):
+        # Of tests that were killed.
+        if time.time() - left.stat().st_mtime > FORGOTTEN_S:
+            shutil.rmtree(left, ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY)
     # Workers are started after this, and find their folders in it.
     os.environ["TMPDIR"] = folder
     tempfile.tempdir = None
