@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from leeward.builders.secret_scan_builder import ScanningBuilder
-from leeward.errors import BuildFailed
+from leeward.errors import BuildFailed, Unavailable
 from leeward.model.app import AppSpec, Strategy
 from leeward.ports import BuildJob, Built, Say
 from leeward.registry.contents import EngineContents
@@ -52,6 +52,20 @@ class TestClusterBuilder(BuilderContract):
         assert caught.value.code == "build-memory"
         built = await world.builder.build(world.job("echo still here"), lambda line: None)
         assert built.pushed
+
+    async def test_a_pod_that_dies_costs_its_build_and_the_next_one_is_built(self, world: Galley) -> None:
+        begun = asyncio.Event()
+        job = world.job("echo begun; sleep 600")
+        build = asyncio.create_task(
+            world.builder.build(job, lambda line: begun.set() if line.strip() == "begun" else None)
+        )
+        await asyncio.wait_for(begun.wait(), 60)
+
+        await world.lose_pods()
+
+        with pytest.raises(Unavailable, match="went away while it built"):
+            await asyncio.wait_for(build, 60)
+        assert (await world.builder.build(world.job("echo again"), lambda line: None)).pushed
 
     async def test_a_build_that_takes_too_long_is_ended(self, kitted: Cluster, tmp_path: Path) -> None:
         async with galley.galley(kitted, tmp_path, build_timeout_s=3) as slow:

@@ -14,7 +14,8 @@ from leeward.builders.bases import Bases
 from leeward.builders.distant import DistantBuilder
 from leeward.engines.kubernetes.builds import ClusterBuilds
 from leeward.engines.kubernetes.cluster import Cluster as Client
-from leeward.engines.kubernetes.kits import Kit
+from leeward.engines.kubernetes.kinds import POD
+from leeward.engines.kubernetes.kits import Kit, kit_namespace
 from leeward.engines.kubernetes.rules import Rules
 from leeward.fakes.builder import simple_plan
 from leeward.ports import BuildJob
@@ -103,6 +104,12 @@ class Galley:
         """A build of this Dockerfile on the tiny image."""
         plan = replace(simple_plan(f"FROM {self.base}\n{text}"), build_secrets=secrets)
         return BuildJob(self.app, key, self.tree, plan, env or {})
+
+    async def lose_pods(self) -> None:
+        """Every pod of the pool is gone at once, as with its node."""
+        at_once = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
+        path = POD.path(kit_namespace(self.rules))
+        await self.client.ask("DELETE", path, what="build pods", body=at_once)
 
     def running(self) -> int:
         """Steps run on this machine: its processes are seen here, whoever's namespace they are in."""

@@ -15,13 +15,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from leeward.builders.bases import Bases
 from leeward.builders.google import GoogleBuilder
 from leeward.builders.google_plan import Place
+from leeward.daemon.builds import logins
 from leeward.errors import BuildFailed, Forbidden, Invalid, Unavailable
 from leeward.fakes.builder import simple_plan
 from leeward.model.app import Strategy
+from leeward.model.login import Login
+from leeward.model.secret import Secret
 from leeward.ports import BuildJob
 from leeward.settings import Settings
 from tests.contracts.builder import BuilderContract
-from tests.contracts.cloud import BUCKET, LOCATION, PROJECT, Cloud, Shelf, cloud, endpoints, tree
+from tests.contracts.cloud import BUCKET, LOCATION, PROJECT, TOKEN, Cloud, Shelf, cloud, endpoints, tree
 
 
 class Site:
@@ -187,6 +190,22 @@ async def test_a_place_without_an_account_says_what_to_do(tmp_path: Path) -> Non
             await site.builder.build(site.job("echo hello"), lambda line: None)
 
     assert "LEEWARD_GOOGLE_KEY_FILE" in caught.value.hint
+
+
+async def test_artifact_registry_is_asked_with_a_token_unless_somebody_gave_a_login(world: Site) -> None:
+    given = Login("eu-docker.pkg.dev", "_json_key", Secret("key"))
+
+    async def find(host: str) -> Login | None:
+        return given if host == given.host else None
+
+    login = logins(world.settings, find)
+
+    made = await login("europe-west1-docker.pkg.dev")
+    assert made is not None
+    assert (made.username, made.password.reveal()) == ("oauth2accesstoken", TOKEN)
+    assert await login(given.host) == given
+    assert await login("registry.example.com") is None
+    assert logins(world.settings.model_copy(update={"registry": "registry.example.com"}), find) is find
 
 
 async def test_buildpacks_are_refused_before_anything_is_sent(world: Site) -> None:

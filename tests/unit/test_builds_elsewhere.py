@@ -1,25 +1,29 @@
 """Builds that run somewhere else: what is asked of them, and which builder an app gets."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.control_stage import stage
 
 from leeward.builders.buildctl import Order, command
 from leeward.builders.inputs import secret_files, workplace
 from leeward.builders.progress import Progress
 from leeward.builders.regional import RegionalBuilder
+from leeward.builders.secret_scan_builder import ScanningBuilder
 from leeward.daemon.builds import check, check_registry
 from leeward.engines.kubernetes import kit_state
 from leeward.engines.kubernetes.kits import Kit, configuration
 from leeward.engines.kubernetes.options import rules_of
-from leeward.errors import Invalid
+from leeward.errors import BuildFailed, Invalid
 from leeward.fakes.builder import FakeBuilder, simple_plan
+from leeward.fakes.registry import FakeRegistry
 from leeward.model.region import BuildsIn, EngineKind, Profile, Region
 from leeward.plan.settle import EPOCH
-from leeward.ports import BuildJob
+from leeward.ports import BuildJob, Built, Entry, ImageContent, LayerContent, Say
 from leeward.settings import Settings
 
 KIT = Kit("buildkit", pods=1, millicpu=1000, memory_mib=512, disk_mib=100, cache_mib=300)
@@ -205,3 +209,79 @@ def test_the_cache_has_a_budget_and_only_named_registries_speak_plainly() -> Non
     assert "maxUsedSpace = 314572800" in text
     assert '[registry."10.0.0.5:5000"]\n  http = true' in text
     assert "http = true" not in configuration(KIT)
+
+
+# --- the whole way ----------------------------------------------------------------------------------------
+
+
+class Pushing(FakeBuilder):
+    """Has its images in the registry, and in no engine's store."""
+
+    def __init__(self, registry: FakeRegistry) -> None:
+        super().__init__()
+        self._registry = registry
+
+    async def build(self, job: BuildJob, say: Say) -> Built:
+        built = await super().build(job, say)
+        reference = f"{self._registry.address}/{job.app}@{built.id}"
+        self._registry.stored[reference] = built.id
+        return replace(built, pushed=reference)
+
+
+async def test_what_a_builder_pushed_is_released_under_the_name_of_its_release(tmp_path: Path) -> None:
+    async with stage(tmp_path) as plane:
+        plane.builder = Pushing(plane.registry)
+        plane = plane.again()
+
+        done = await plane.live()
+
+        release = await plane.stores.releases.get("shop", done.release or 0)
+        assert release.image in plane.registry.stored
+        assert plane.registry.pushed == [(release.image, "v1")]
+        assert [one.region for one in plane.builder.built] == ["local"]
+
+
+class Away(FakeBuilder):
+    """Says that it pushed."""
+
+    async def build(self, job: BuildJob, say: Say) -> Built:
+        return replace(await super().build(job, say), pushed="registry.test/shop@sha256:1")
+
+
+class Pushed:
+    """An image in a registry, with one file."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.discarded: list[str] = []
+
+    @asynccontextmanager
+    async def open(self, image: str) -> AsyncIterator[ImageContent]:
+        assert image == "registry.test/shop@sha256:1"
+        layer = LayerContent("sha256:l", lambda: iter((Entry("kept", b"", (self.content,)),)))
+        yield ImageContent(b'{"rootfs": {"diff_ids": ["sha256:l"]}, "history": []}', [layer])
+
+    async def discard(self, image: str) -> bool:
+        self.discarded.append(image)
+        return False
+
+
+class Nothing:
+    """An engine's store in which nothing is."""
+
+    def open(self, image: str) -> AbstractAsyncContextManager[ImageContent]:
+        raise AssertionError(f"'{image}' is not here")
+
+
+async def test_what_was_pushed_is_looked_through_where_it_is_and_deleted_with_a_secret_in_it(tmp_path: Path) -> None:
+    value = "q8Zk2LmX7vTn4RbC"
+    secret = replace(job(tmp_path), env={"TOKEN": value}, secrets=frozenset({"TOKEN"}))
+    lines: list[str] = []
+    leaking, clean = Pushed(value.encode()), Pushed(b"nothing")
+
+    await ScanningBuilder(Away(), Nothing(), tmp_path / "a", clean).build(secret, lines.append)
+    with pytest.raises(BuildFailed, match="'TOKEN' is in"):
+        await ScanningBuilder(Away(), Nothing(), tmp_path / "b", leaking).build(secret, lines.append)
+
+    assert (clean.discarded, leaking.discarded) == ([], ["registry.test/shop@sha256:1"])
+    assert any("delete it there" in line for line in lines)

@@ -1,18 +1,23 @@
 """Choose where the apps of a region are built; what a cluster needs is loaded with the first build there."""
 
+import logging
 from collections.abc import Callable, Mapping
 
 from leeward.builders.bases import Bases
 from leeward.builders.distant import DistantBuilder
 from leeward.builders.regional import RegionalBuilder
 from leeward.engines.local.container import home_id
-from leeward.errors import Invalid, NotFound, Problem
-from leeward.model.login import FindLogin
+from leeward.errors import Invalid, LeewardError, NotFound, Problem
+from leeward.model.login import FindLogin, Login, host_of
 from leeward.model.region import LOCAL, BuildsIn, EngineKind, Profile, Region
+from leeward.model.secret import Secret
 from leeward.ports import Builder, RegionStore, Shelf
 from leeward.settings import Settings
 
+log = logging.getLogger(__name__)
+
 _CPUS = 2.0
+_GOOGLE = "-docker.pkg.dev"
 
 
 class Kitchens:
@@ -96,6 +101,27 @@ def check_registry(region: Region, registry: str) -> None:
     if target.startswith(("127.", "localhost", "[::1]")):
         hint = "name a registry that its builds reach with LEEWARD_REGISTRY, or its address there with --registry"
         raise Invalid([Problem("registry", f"builds of region '{region.name}' do not reach '{target}'", hint)])
+
+
+def logins(settings: Settings, find: FindLogin) -> FindLogin:
+    """The logins that were added, and a token of Google's for Artifact Registry where none was."""
+    if not host_of(f"{settings.registry}/x").endswith(_GOOGLE):
+        return find
+    from leeward.builders.google_token import Tokens
+
+    tokens = Tokens(settings.google["metadata"], settings.google_key_file)
+
+    async def login(host: str) -> Login | None:
+        found = await find(host)
+        if found is not None or not host.endswith(_GOOGLE):
+            return found
+        try:
+            return Login(host, "oauth2accesstoken", Secret(await tokens.get()))
+        except LeewardError as error:
+            log.warning("no token for '%s': %s", host, error)
+            return None
+
+    return login
 
 
 BUILDERS: Mapping[BuildsIn, Callable[[Kitchens, Region], Builder]] = {

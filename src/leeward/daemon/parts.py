@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from leeward.builders.buildkit import BuildkitBuilder
 from leeward.builders.images_only import ImagesOnly
 from leeward.builders.secret_scan_builder import ScanningBuilder
-from leeward.daemon.builds import Kitchens, regional
+from leeward.daemon.builds import Kitchens, logins, regional
 from leeward.daemon.regions import ENGINES
 from leeward.engines.local.engine import LocalEngine
 from leeward.errors import Invalid, Problem
@@ -31,15 +31,16 @@ class Parts:
 
 def parts(settings: Settings, clock: Clock, stores: Stores) -> Parts:
     """The parts for where this control plane is. Raises Invalid for wrong options of its cluster."""
-    buildkit = BuildkitBuilder(settings, stores.logins.find)
+    login = logins(settings, stores.logins.find)
+    buildkit = BuildkitBuilder(settings, login)
     if settings.pod:
         engine = ENGINES[EngineKind.KUBERNETES](settings, stores.logs, clock, own_region(settings))
-        direct = DirectRegistry(settings, login=stores.logins.find)
-        kitchens = Kitchens(settings, buildkit.bases, direct, stores.logins.find)
+        direct = DirectRegistry(settings, login=login)
+        kitchens = Kitchens(settings, buildkit.bases, direct, login)
         own = own_region(settings)
         here = ImagesOnly() if own.builds is BuildsIn.LOCAL else kitchens.builder(own)
         builder = regional(settings, here, own, stores.regions, kitchens)
-        asked = Asked(settings, stores.logins.find)
+        asked = Asked(settings, login)
         return Parts(
             engine,
             ScanningBuilder(builder, asked, settings.home / "scans"),
@@ -47,10 +48,10 @@ def parts(settings: Settings, clock: Clock, stores: Stores) -> Parts:
             buildkit.bases,
             checks_bases=False,
         )
-    registry = OciRegistry(settings, login=stores.logins.find)
-    kitchens = Kitchens(settings, buildkit.bases, registry, stores.logins.find)
+    registry = OciRegistry(settings, login=login)
+    kitchens = Kitchens(settings, buildkit.bases, registry, login)
     builder = regional(settings, buildkit, None, stores.regions, kitchens)
-    pushed = Asked(settings, stores.logins.find)
+    pushed = Asked(settings, login)
     return Parts(
         LocalEngine(settings, stores.logs, clock),
         ScanningBuilder(builder, EngineContents(settings), settings.home / "scans", pushed),
