@@ -8,13 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from leeward.builders.bases import Bases
 from leeward.builders.secret_scan_builder import ScanningBuilder
+from leeward.daemon.builds import Kitchens, regional
+from leeward.engines.kubernetes.kinds import NAMESPACE
+from leeward.engines.local.container import home_id
 from leeward.errors import BuildFailed, Unavailable
+from leeward.fakes.builder import FakeBuilder
 from leeward.model.app import AppSpec, Strategy
+from leeward.model.region import EngineKind, Region
+from leeward.model.secret import Secret
 from leeward.ports import BuildJob, Built, Say
 from leeward.registry.contents import EngineContents
 from tests.cluster.cluster import Cluster
 from tests.cluster.command import Missing
+from tests.cluster.kit import IMAGE
 from tests.cluster.world import world
 from tests.contracts import galley
 from tests.contracts.builder import BuilderContract
@@ -153,3 +161,43 @@ async def test_an_app_that_was_planned_and_built_for_the_cluster_answers_there(k
         assert await place.asked.has(f"{place.settings.registry}/{place.app}:v1")
         again = await place.builder.build(replace(job, key="d2"), lines.append)
         assert (again.cached, again.pushed) == (True, built.pushed)
+
+
+async def test_a_region_that_builds_in_its_cluster_does_so_as_the_daemon_puts_it_together(
+    kitted: Cluster, tmp_path: Path
+) -> None:
+    kubeconfig = Secret(kitted.layout.kubeconfig.read_text())
+    options = {"builds": "cluster", "builds_pods": "1", "builds_image": IMAGE, "cpu_request_percent": "1"}
+    region = Region("east", EngineKind.KUBERNETES, kubeconfig, options=options)
+    async with galley.galley(kitted, tmp_path, build_memory_mib=64, build_cache_mib=512) as place:
+        kitchens = Kitchens(place.settings, Bases(place.settings), place.registry, place.nobody)
+        builder = regional(place.settings, FakeBuilder(), None, FakeRegions(region), kitchens)
+        space = f"leeward-builds-{home_id(str(place.settings.home))}"
+        lines: list[str] = []
+        try:
+            built = await builder.build(replace(place.job("echo from there"), region="east"), lines.append)
+        finally:
+            await place.client.delete(NAMESPACE, "", space)
+
+    assert "    from there" in lines
+    assert built.pushed.startswith(f"{kitted.layout.registry}/{place.app}@sha256:")
+
+
+class FakeRegions:
+    """One region."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+
+    async def get(self, name: str) -> Region:
+        assert name == self._region.name
+        return self._region
+
+    async def list(self) -> list[Region]:
+        return [self._region]
+
+    async def put(self, region: Region) -> None:
+        raise AssertionError
+
+    async def delete(self, name: str) -> None:
+        raise AssertionError

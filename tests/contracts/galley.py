@@ -18,6 +18,7 @@ from leeward.engines.kubernetes.kinds import POD
 from leeward.engines.kubernetes.kits import Kit, kit_namespace
 from leeward.engines.kubernetes.rules import Rules
 from leeward.fakes.builder import simple_plan
+from leeward.model.login import Login
 from leeward.ports import BuildJob
 from leeward.registry.asked import Asked
 from leeward.registry.blobs import Blobs
@@ -104,6 +105,10 @@ class Galley:
         """A build of this Dockerfile on the tiny image."""
         plan = replace(simple_plan(f"FROM {self.base}\n{text}"), build_secrets=secrets)
         return BuildJob(self.app, key, self.tree, plan, env or {})
+
+    async def nobody(self, host: str) -> Login | None:
+        """No registry wants a login here."""
+        return None
 
     async def lose_pods(self) -> None:
         """Every pod of the pool is gone at once, as with its node."""
