@@ -284,6 +284,19 @@ async def test_a_process_with_a_schedule_is_scaled_to_one_or_none(on: Set) -> No
     assert app.overrides["nightly"].instances is not None
 
 
+async def test_an_app_of_schedules_alone_is_live(on: Set) -> None:
+    nightly = {"command": "work", "schedule": "*/5 * * * *"}
+    spec = AppSpec.model_validate({"processes": {"web": {"instances": 0}, "nightly": nightly}})
+    await on.stage.stores.apps.update("shop", lambda app: replace(app, spec=spec))
+    await on.stage.live("shop", spec)
+    await on.go(0)
+
+    (run,) = await on.go(301)
+
+    assert run.id == FIRST
+    assert (await on.stage.services.apps.show("shop")).status is AppStatus.LIVE
+
+
 async def test_an_app_of_which_only_the_clock_is_left_is_stopped(on: Set) -> None:
     await on.wish()
     await on.stage.services.apps.scale(DEPLOYER, "shop", {"web": 0})

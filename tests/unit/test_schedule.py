@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -82,7 +82,9 @@ def test_what_is_no_schedule_is_refused_with_its_value_and_the_reason(text: str,
     assert text in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["Mars/Olympus", "local", "localtime", "../../etc/passwd", "/etc/localtime", "", "a b"])
+@pytest.mark.parametrize(
+    "name", ["Mars/Olympus", "local", "localtime", "../../etc/passwd", "/etc/localtime", "", "a b"]
+)
 def test_what_is_no_time_zone_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="is not a time zone"):
         zone(name)
@@ -127,6 +129,7 @@ MOMENTS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(text=st.sampled_from(TEXTS), name=st.sampled_from(ZONES), base=MOMENTS, seconds=st.integers(0, 5 * 3600))
 def test_the_next_time_is_the_first_minute_that_matches(text: str, name: str, base: datetime, seconds: int) -> None:
     times, moment = schedule(text, name), base + timedelta(seconds=seconds)
@@ -141,6 +144,7 @@ def test_the_next_time_is_the_first_minute_that_matches(text: str, name: str, ba
     assert not any(times.matches(minute + timedelta(minutes=n)) for n in range(skipped))
 
 
+@settings(deadline=None)
 @given(text=st.sampled_from(TEXTS), name=st.sampled_from(ZONES), base=MOMENTS, minutes=st.integers(1, 900))
 def test_the_latest_time_is_the_last_of_all_those_between(text: str, name: str, base: datetime, minutes: int) -> None:
     times, until = schedule(text, name), base + timedelta(minutes=minutes)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leeward.model.app import AppSpec, Overlap
@@ -286,6 +286,7 @@ ZONES = ("UTC", "Europe/Berlin", "America/New_York")
 TEXTS = ("* * * * *", "*/5 * * * *", "30 2 * * *", "0 * * * *", "15 1 * * *")
 
 
+@settings(deadline=None)
 @given(
     text=st.sampled_from(TEXTS),
     zone=st.sampled_from(ZONES),
@@ -325,6 +326,7 @@ def test_no_time_of_a_schedule_begins_twice_and_none_begins_early_or_much_too_la
     assert len(began) == len(set(began))
 
 
+@settings(deadline=None)
 @given(
     text=st.sampled_from(TEXTS),
     zone=st.sampled_from(ZONES),
@@ -366,19 +368,25 @@ def test_a_timed_process_is_the_releases_own_in_image_command_and_size() -> None
 
 
 @pytest.mark.parametrize(
-    ("processes", "idle"),
+    ("processes", "manifest", "idle"),
     [
-        ({"web": {"instances": 0}, "nightly": {"schedule": "@daily"}}, True),
-        ({"web": {"instances": 0}, "worker": {}, "nightly": {"schedule": "@daily"}}, False),
-        ({"nightly": {"schedule": "@daily"}}, False),
-        ({"web": {}, "nightly": {"schedule": "@daily"}}, False),
+        ({"web": {"instances": 0}, "nightly": {"schedule": "@daily"}}, {"web": {}}, True),
+        ({"web": {"instances": 0}, "nightly": {"schedule": "@daily"}}, {}, True),
+        # Nobody stopped it: it is an app of schedules alone.
+        ({"web": {"instances": 0}, "nightly": {"schedule": "@daily"}}, {"web": {"instances": 0}}, False),
+        ({"web": {"instances": 0}, "worker": {}, "nightly": {"schedule": "@daily"}}, {"web": {}}, False),
+        ({"nightly": {"schedule": "@daily"}}, {}, False),
+        ({"web": {}, "nightly": {"schedule": "@daily"}}, {}, False),
     ],
 )
-def test_a_stopped_app_runs_nothing_by_the_clock(processes: dict[str, object], idle: bool) -> None:
+def test_a_stopped_app_runs_nothing_by_the_clock(
+    processes: dict[str, object], manifest: dict[str, object], idle: bool
+) -> None:
     made = release(**processes)
+    app = App("shop", spec=AppSpec.model_validate({"processes": manifest}))
 
-    assert suspended(made.spec.processes) is idle
-    assert [want.suspended for want in timed(App("shop"), made)] == [idle]
+    assert suspended(made.spec.processes, app.spec.processes) is idle
+    assert [want.suspended for want in timed(app, made)] == [idle]
 
 
 def test_another_schedule_replaces_no_instance() -> None:

@@ -88,7 +88,7 @@ class Due:
 
 def timed(app: App, release: Release) -> tuple[Timed, ...]:
     """The processes with a schedule of a release, as an engine is given them."""
-    idle = suspended(release.spec.processes)
+    idle = suspended(release.spec.processes, app.spec.processes)
     found = []
     for name, process in sorted(release.spec.processes.items()):
         if process.schedule is None:
@@ -123,10 +123,15 @@ def no_longer(app: App, live: Release, seen: Observed) -> tuple[Workload, ...]:
     )
 
 
-def suspended(processes: Mapping[str, ProcessSpec]) -> bool:
-    """Whether the whole app is stopped: then nothing runs by the clock either."""
-    others = [process for process in processes.values() if not process.timed]
-    return bool(others) and all(process.instances.max == 0 for process in others)
+def suspended(processes: Mapping[str, ProcessSpec], wished: Mapping[str, ProcessSpec]) -> bool:
+    """Whether the whole app was stopped: then nothing runs by the clock either.
+
+    An app whose own manifest (`wished`) lets nothing run always is one of schedules alone, and not stopped.
+    """
+    others = [name for name, process in processes.items() if not process.timed]
+    if any(processes[name].instances.max for name in others):
+        return False
+    return any(wished.get(name, ProcessSpec()).instances.max for name in others)
 
 
 def due(times: Schedule, since: datetime, now: datetime, late_s: float = LATE_S) -> Due:

@@ -227,7 +227,9 @@ def stopped(app: App) -> bool:
     names = set(app.spec.processes) | set(app.overrides) or {WEB}
     plain = {name: app.spec.processes.get(name, ProcessSpec()) for name in names}
     wished = overridden(app.spec.model_copy(update={"processes": plain}), app.overrides)
-    return all(process.instances.max == 0 for process in wished.processes.values() if not process.timed)
+    if any(process.timed and process.instances.max for process in wished.processes.values()):
+        return suspended(wished.processes, app.spec.processes)
+    return all(process.instances.max == 0 for process in wished.processes.values())
 
 
 def version(number: int | None) -> str | None:
@@ -266,7 +268,7 @@ def process_views(
     running = [instance.process for instance in observed.instances]
     specs = {name: ProcessSpec() for name in (*commands, *running)} | dict(spec.processes)
     specs = dict(overridden(spec.model_copy(update={"processes": specs}), app.overrides).processes)
-    idle = suspended(specs)
+    idle = suspended(specs, app.spec.processes)
     return tuple(
         _timed(
             _process(name, specs[name], specs[name].command or commands.get(name), observed),
