@@ -286,7 +286,7 @@ ZONES = ("UTC", "Europe/Berlin", "America/New_York")
 TEXTS = ("* * * * *", "*/5 * * * *", "30 2 * * *", "0 * * * *", "15 1 * * *")
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(
     text=st.sampled_from(TEXTS),
     zone=st.sampled_from(ZONES),
@@ -326,7 +326,7 @@ def test_no_time_of_a_schedule_begins_twice_and_none_begins_early_or_much_too_la
     assert len(began) == len(set(began))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(
     text=st.sampled_from(TEXTS),
     zone=st.sampled_from(ZONES),
