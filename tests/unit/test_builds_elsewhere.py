@@ -191,6 +191,15 @@ def test_a_container_that_ended_for_memory_is_told_from_one_that_ended() -> None
     assert kit_state.life(killed) == ("u1", 1)
 
 
+def test_a_pod_that_wrote_too_much_is_told_from_one_whose_node_was_full() -> None:
+    own = {"reason": "Evicted", "message": 'Usage of EmptyDir volume "cache" exceeds the limit "30720Mi". '}
+    node = {"reason": "Evicted", "message": "The node was low on resource: ephemeral-storage."}
+
+    assert kit_state.evicted(pod(**own))
+    assert not kit_state.evicted(pod(**node))
+    assert not kit_state.evicted(None)
+
+
 @pytest.mark.parametrize(
     ("events", "killed"),
     [

@@ -177,6 +177,12 @@ class DistantBuilder:
                 code="build-memory",
             )
         if not progress.step and any(word in progress.error for word in _GONE):
+            if await room.out_of_disk():
+                return BuildFailed(
+                    f"the build wrote more than {self._settings.build_disk_mib} MiB",
+                    hint="look for what it writes; LEEWARD_BUILD_DISK_MIB sets the bound",
+                    code="build-disk",
+                )
             return Unavailable("the BuildKit went away while it built", hint="the build is tried again")
         if REFUSED_FORK.search("\n".join(progress.output)):
             return BuildFailed(

@@ -143,6 +143,10 @@ class BuildRoom(Protocol):
         """Whether a process was ended for want of memory since this build began."""
         ...
 
+    async def out_of_disk(self) -> bool:
+        """Whether the BuildKit went away because it wrote too much."""
+        ...
+
 
 class BuildPool(Protocol):
     """BuildKits somewhere else, each for one build at a time."""

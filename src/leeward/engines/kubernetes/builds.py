@@ -12,7 +12,7 @@ from typing import Any
 from leeward.engines.kubernetes.cluster import Cluster
 from leeward.engines.kubernetes.failures import not_ours
 from leeward.engines.kubernetes.kinds import NAMESPACE, POD
-from leeward.engines.kubernetes.kit_state import ended_for_memory, kills, life, ready, waits
+from leeward.engines.kubernetes.kit_state import ended_for_memory, evicted, kills, life, ready, waits
 from leeward.engines.kubernetes.kits import CONTAINER, KIT, NAME, SOCKET, Kit, kit_namespace, kit_objects
 from leeward.engines.kubernetes.rules import Rules
 from leeward.engines.kubernetes.tunnel import Tunnel
@@ -56,7 +56,12 @@ class ClusterBuilds:
             path = self._run_dir / f"kit-{secrets.token_hex(4)}.sock"
             async with Tunnel(self._cluster, self._namespace, name, CONTAINER, _DIAL).open(path):
                 room.address = f"unix://{path}"
-                yield room
+                watching = asyncio.create_task(room.watch(self._follow(name)))
+                try:
+                    yield room
+                finally:
+                    watching.cancel()
+                    await asyncio.gather(watching, return_exceptions=True)
         finally:
             async with self._freed:
                 self._busy.discard(name)
@@ -157,6 +162,21 @@ class _Room:
     def __init__(self, memory_mib: int, pool: ClusterBuilds, name: str, before: tuple[str, int], killed: int) -> None:
         self.memory_mib = memory_mib
         self._pool, self._name, self._before, self._killed = pool, name, before, killed
+        self._evicted = False
+        self._ended = asyncio.Event()
+
+    async def watch(self, pods: AsyncIterator[Pod | None]) -> None:
+        """See how the pod ends, if it does."""
+        async for pod in pods:
+            self._evicted = self._evicted or evicted(pod)
+            if self._evicted or life(pod) != self._before:
+                self._ended.set()
+
+    async def out_of_disk(self) -> bool:
+        """Whether the pod was taken away for what it wrote; waits a moment for the cluster to say so."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), _ENDED_S)
+        return self._evicted
 
     async def out_of_memory(self) -> bool:
         """Whether a process was ended for want of memory since this build began."""

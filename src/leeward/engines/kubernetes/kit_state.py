@@ -49,6 +49,12 @@ def ended_for_memory(pod: Mapping[str, Any] | None) -> bool:
     return any(end.get("reason") == "OOMKilled" for end in ends)
 
 
+def evicted(pod: Mapping[str, Any] | None) -> bool:
+    """Whether it was taken away for what it wrote itself, not for what its node lacked."""
+    status = (pod or {}).get("status") or {}
+    return status.get("reason") == "Evicted" and "exceeds the" in str(status.get("message", ""))
+
+
 def kills(events: str) -> int:
     """How many processes the kernel ended for want of memory, as either kind of control group says it."""
     return sum(int(number) for number in _KILLS.findall(events))
