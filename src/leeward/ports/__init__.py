@@ -1,5 +1,6 @@
 """The seams: what we need from the world, and what we remember."""
 
+from leeward.ports.abilities import Examines, Renders
 from leeward.ports.stores import (
     AccessStore,
     AppStore,
@@ -32,7 +33,6 @@ from leeward.ports.world import (
     Edge,
     Engine,
     Entry,
-    Examines,
     Fetched,
     GitAnswer,
     Gits,
@@ -41,7 +41,6 @@ from leeward.ports.world import (
     Places,
     Probes,
     Registry,
-    Renders,
     Say,
     Shelf,
     Source,
