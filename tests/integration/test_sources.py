@@ -19,6 +19,7 @@ from leeward.model.release import SourceKind, SourceRef
 from leeward.settings import Settings
 from leeward.sources import giturl
 from leeward.sources.git import GitSource
+from leeward.sources.gitcommand import read, started
 from leeward.sources.githttp import GitHttp
 from leeward.sources.pushed import PushedSource
 from leeward.sources.sweep import sweep
@@ -263,6 +264,18 @@ async def test_a_repository_from_elsewhere_names_no_path_of_this_machine(tmp_pat
     await fetch(public)
 
     assert (fetch.into / "stolen" / "secret").read_text() == "hush\n"
+
+
+async def test_what_git_says_without_end_does_not_fill_our_memory() -> None:
+    async with started(("/usr/bin/head", "-c", "70000000", "/dev/zero"), {}) as process:
+        with pytest.raises(FetchFailed, match="git answered more than 64 MiB"):
+            await asyncio.wait_for(read(process), 20)
+    complaints = ("/usr/bin/seq", "-f", "no such branch %.0f", "100000")
+    async with started(("/bin/sh", "-c", '"$@" >&2', "sh", *complaints), {}) as process:
+        out, err = await asyncio.wait_for(read(process), 20)
+
+    assert out == b"" and len(err) < 100_000
+    assert err.endswith(b"no such branch 100000\n")
 
 
 async def test_a_repository_of_the_internet_names_none_of_this_network(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Logins in the addresses of repositories: sealed in the database, whole in memory, stars in answers."""
 
 import sqlite3
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,6 +104,15 @@ def test_an_address_is_taken_apart_and_put_together(url: str, address: str, logi
     assert together(address, login) == url
     shown = redacted(f"fatal: unable to access '{url}/': it broke")
     assert "p@ss" not in shown and "it's" not in shown and "token" not in shown
+
+
+def test_what_a_hostile_server_says_is_gone_through_once() -> None:
+    began = time.process_time()
+
+    for text in ("a" * 100_000, "a://" * 25_000, "a://" + "b" * 100_000, "a.b+c-" * 17_000):
+        redacted(text)
+
+    assert time.process_time() - began < 2
 
 
 def test_a_login_is_in_no_answer_no_complaint_and_no_printed_value() -> None:

@@ -4,7 +4,8 @@ import re
 
 # Up to the last @ before the path: a password may have one.
 _LOGIN = re.compile(r"(\w[\w+.-]*://)([^/\s]*)@(.*)", re.DOTALL)
-_IN_TEXT = re.compile(r"(\w[\w+.-]*://)[^/\s]*@")
+# A scheme is short, and must be here: what a hostile server says is long, and would be gone through again and again.
+_IN_TEXT = re.compile(r"(\w[\w+.-]{0,31}://)[^/\s]*@")
 
 
 def apart(url: str) -> tuple[str, str]:

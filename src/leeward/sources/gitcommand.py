@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leeward.errors import FetchFailed, Unavailable
+from leeward.settings import MIB
 
 GIT = "/usr/bin/git"
 # Old objects with harmless flaws that many real repositories have.
@@ -64,6 +65,9 @@ CONFIG = """\
 _LOCAL = (
     '[protocol "file"]\n\tallow = always\n[protocol "http"]\n\tallow = always\n[protocol "git"]\n\tallow = always\n'
 )
+_CHUNK = 65536
+_MOST_OUT = 64 * MIB
+_MOST_ERR = 65536
 _KEPT = ("PATH", "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -131,7 +135,7 @@ class Git:
         argv = (*bounded(max_file_bytes), GIT, *(("-C", str(folder)) if folder else ()), *words)
         async with started(argv, self.env(secrets, more)) as process:
             try:
-                out, err = await asyncio.wait_for(process.communicate(), timeout_s)
+                out, err = await asyncio.wait_for(read(process), timeout_s)
             except TimeoutError as error:
                 raise FetchFailed(
                     f"git {words[0]} did not end in {timeout_s:.0f} seconds",
@@ -147,6 +151,39 @@ class Git:
         new = self._file.with_name(f".{self._file.name}.{os.getpid()}")
         new.write_text(self._config)
         new.replace(self._file)
+
+
+async def read(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
+    """Both outputs to the end. A hostile server may talk without one: of its complaints the last are kept."""
+    assert process.stdout is not None and process.stderr is not None
+    out, err = await asyncio.gather(_whole(process.stdout), _last(process.stderr))
+    await process.wait()
+    return out, err
+
+
+async def _whole(stream: asyncio.StreamReader) -> bytes:
+    found = bytearray()
+    while chunk := await stream.read(_CHUNK):
+        found += chunk
+        if len(found) > _MOST_OUT:
+            raise FetchFailed(
+                f"git answered more than {_MOST_OUT // MIB} MiB", hint="the repository has too many files or branches"
+            )
+    return bytes(found)
+
+
+async def _drain(stream: asyncio.StreamReader | None) -> None:
+    with contextlib.suppress(RuntimeError):
+        # RuntimeError: somebody else still reads it.
+        while stream is not None and await stream.read(_CHUNK):
+            pass
+
+
+async def _last(stream: asyncio.StreamReader) -> bytes:
+    found = b""
+    while chunk := await stream.read(_CHUNK):
+        found = (found + chunk)[-_MOST_ERR:]
+    return found
 
 
 def bounded(max_file_bytes: int) -> Sequence[str]:
@@ -177,4 +214,6 @@ async def started(
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            # What nobody read keeps its pipe open, and the wait would never end.
+            await asyncio.gather(_drain(process.stdout), _drain(process.stderr))
             await process.wait()
