@@ -59,10 +59,14 @@ class Deeds:
         if seen is not None and seen.applied == wished and not self._sight.drifted(kind, key, seen):
             return
         if seen is None:
-            found = await self._cluster.get(kind, *key)
-            if found is not None and not ours(found, self._rules.home):
-                raise not_ours(kind.kind, meta["name"], key[0])
+            await self._refuse_strangers(kind, key)
         self._sight.took(kind, await self._cluster.apply(made))
+
+    async def _refuse_strangers(self, kind: Kind, key: Key) -> None:
+        """Raises Conflict where somebody else's object has this name."""
+        found = await self._cluster.get(kind, *key)
+        if found is not None and not ours(found, self._rules.home):
+            raise not_ours(kind.kind, key[1], key[0])
 
     async def delete(self, kind: Kind, key: Key) -> None:
         """Have an object go; it is forgotten at once."""
@@ -96,6 +100,7 @@ class Deeds:
         await self.have_project(want.project)
         names = (stamped(service(want, self._rules, want.generation)),) if serves else ()
         for made in (*names, *self._generation(want, replicas)):
+            await self._refuse_strangers(kind_of(made), (made["metadata"]["namespace"], made["metadata"]["name"]))
             try:
                 await self._cluster.apply(made, dry_run=True)
             except RolloutFailed as error:
