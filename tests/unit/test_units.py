@@ -114,6 +114,14 @@ def test_stopping_the_engine_leaves_its_containers_alone() -> None:
     assert "default-ulimits" not in dockerd_config(SETTINGS)
 
 
+def test_the_engine_runs_from_where_the_machine_has_it() -> None:
+    assert dockerd(SETTINGS, "/usr/bin/dockerd").argv[0] == "/usr/bin/dockerd"
+
+
+def test_the_engine_keeps_layers_where_they_can_be_read() -> None:
+    assert dockerd_config(SETTINGS)["features"] == {"buildkit": True, "containerd-snapshotter": False}
+
+
 def test_every_program_starts_again_for_ever_and_its_log_is_bounded() -> None:
     parser = parsed(supervisor_conf(SETTINGS, PROGRAMS))
 

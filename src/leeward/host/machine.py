@@ -20,7 +20,7 @@ from leeward.host.command import run
 from leeward.host.engine import Leftovers, labels_of, remove_rules
 from leeward.host.facts import docker_answers, holder, listens, runs_below
 from leeward.host.supervision import Supervision, Systemd, choose
-from leeward.host.units import Program, dockerd, dockerd_config, log_file, marked
+from leeward.host.units import DOCKERD, Program, dockerd, dockerd_config, log_file, marked
 from leeward.settings import Settings
 
 Say = Callable[[str], None]
@@ -171,14 +171,14 @@ class Machine:
             return ()
         file = self._settings.home / "docker" / "daemon.json"
         file.write_text(json.dumps(dockerd_config(self._settings), indent=2) + "\n")
-        return (dockerd(self._settings),)
+        return (dockerd(self._settings, _dockerd() or DOCKERD[0]),)
 
     async def _engine_for_purge(self, say: Say) -> bool:
         """Images can be removed by their engine only: one that is down is started once more."""
         socket = self._settings.docker_socket
         if await asyncio.to_thread(docker_answers, socket):
             return True
-        if not (self._settings.manage_docker and Path(dockerd(self._settings).argv[0]).exists()):
+        if not (self._settings.manage_docker and _dockerd()):
             return False
         await self._supervision.apply([marked(program, self._settings) for program in await self._engine(say)])
         return await self._until(lambda: docker_answers(socket), 30)
@@ -273,6 +273,11 @@ class Machine:
                         raise Conflict("another 'lee up' or 'lee down' is at work", hint="wait for it") from error
                 await asyncio.sleep(0.2)
             yield
+
+
+def _dockerd() -> str | None:
+    """Where this machine has it."""
+    return next((path for path in DOCKERD if Path(path).exists()), None)
 
 
 def _as_root() -> None:

@@ -22,6 +22,9 @@ INHERITED = re.compile(
     re.IGNORECASE,
 )
 
+# Where Debian has it, and where Ubuntu has it since Docker 29.
+DOCKERD = ("/usr/sbin/dockerd", "/usr/bin/dockerd")
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -68,11 +71,11 @@ def marked(program: Program, settings: Settings) -> Program:
     return replace(program, env={**program.env, **stamp, **mark})
 
 
-def dockerd(settings: Settings) -> Program:
+def dockerd(settings: Settings, command: str = DOCKERD[0]) -> Program:
     """The container engine, where none runs: its stop leaves containers alone (live-restore)."""
     return Program(
         name="dockerd",
-        argv=("/usr/sbin/dockerd", f"--config-file={settings.home / 'docker' / 'daemon.json'}"),
+        argv=(command, f"--config-file={settings.home / 'docker' / 'daemon.json'}"),
         env={
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             # BuildKit clips a step's output at 1 MiB and 200 KiB/s; the builder bounds a log itself, and says so.
@@ -97,7 +100,8 @@ def dockerd_config(settings: Settings) -> dict[str, object]:
         "live-restore": True,
         "log-driver": "json-file",
         "log-opts": {"max-size": "10m", "max-file": "2"},
-        "features": {"buildkit": True},
+        # Layers are shared and looked through where the engine's own store has them; Docker 29 would use another by default.
+        "features": {"buildkit": True, "containerd-snapshotter": False},
         "max-concurrent-uploads": 4,
     }
 

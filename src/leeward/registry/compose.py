@@ -99,7 +99,7 @@ class Composer:
         transport = httpx.HTTPTransport(uds=str(self._socket), verify=False)
         timeout = httpx.Timeout(60.0, read=1800.0, write=1800.0)
         try:
-            with httpx.Client(transport=transport, verify=False, base_url="http://docker/v1.41") as client:
+            with httpx.Client(transport=transport, verify=False, base_url="http://docker") as client:
                 archive = self._archive(content, parts, missing)
                 answer = client.post("/images/load", params={"quiet": "1"}, content=archive, timeout=timeout)
         except httpx.HTTPError as error:

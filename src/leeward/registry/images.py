@@ -128,12 +128,15 @@ class Images:
 
     async def prune_build_cache(self, keep_bytes: int) -> int:
         """Remove the build cache that was not used for longest, down to a budget; bytes that were freed."""
-        answer = await self._ask("POST", "/build/prune", params={"keep-storage": str(keep_bytes), "all": "1"})
+        # The same budget under its older and its newer name.
+        params = {"keep-storage": str(keep_bytes), "reserved-space": str(keep_bytes), "all": "1"}
+        answer = await self._ask("POST", "/build/prune", params=params)
         return int(_json(answer).get("SpaceReclaimed") or 0) if answer.status_code == 200 else 0
 
     async def layers_size(self) -> int:
         """Bytes of all layers in the store."""
-        return int(_json(await self._ask("GET", "/system/df")).get("LayersSize") or 0)
+        used = _json(await self._ask("GET", "/system/df"))
+        return int(used.get("LayersSize") or (used.get("ImageUsage") or {}).get("TotalSize") or 0)
 
     async def data_root(self) -> tuple[Path, str]:
         """Where the engine keeps its data, and its storage driver."""
@@ -144,7 +147,7 @@ class Images:
         transport = httpx.AsyncHTTPTransport(uds=str(self._socket), verify=False)
         timeout = httpx.Timeout(60.0, read=1800.0)
         # No TLS here: reading the certificate bundle would cost more than the call.
-        return httpx.AsyncClient(transport=transport, verify=False, base_url="http://docker/v1.41", timeout=timeout)
+        return httpx.AsyncClient(transport=transport, verify=False, base_url="http://docker", timeout=timeout)
 
     async def _ask(self, method: str, path: str, params: Mapping[str, str] | None = None) -> httpx.Response:
         try:
