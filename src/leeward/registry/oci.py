@@ -83,8 +83,13 @@ class OciRegistry:
             found = await self._images.find(image)
             if found is None:
                 raise PushFailed(f"image '{image}' is not on this machine", hint="build again: it is made anew")
-            await self._images.tag(found.id, f"{self._settings.registry}/{repository}", tag)
-            await self._send(found.id, repository, tag)
+            name = f"{self._settings.registry}/{repository}"
+            await self._images.tag(found.id, name, tag)
+            try:
+                await self._send(found.id, repository, tag)
+            finally:
+                # The base keeps its own name here.
+                await self._images.untag(f"{name}:{tag}")
 
     async def size(self, reference: str) -> int:
         """The bytes of a pushed image as they travel. Raises PushFailed when it is not there."""
