@@ -38,6 +38,7 @@ PACKAGES = (
     *("nginx", "libnginx-mod-http-lua", "libnginx-mod-http-headers-more-filter", "python3"),
 )
 USER = 10001
+FORGOTTEN_S = 14 * 86400.0
 LEE = '#!/bin/sh\nexec /usr/bin/python3 -m leeward "$@"\n'
 # A tree that nobody can log in to, without what only an installer needs.
 FINISH = f"""#!/bin/sh
@@ -195,10 +196,18 @@ def _kept(name: str, make: Any) -> Path:
         with plain.open("rb") as source, draft.open("wb") as sink:
             zstandard.ZstdCompressor(level=3, threads=-1).copy_stream(source, sink, size=plain.stat().st_size)
         draft.replace(kept)
+        _forget(kept)
         return plain
     with kept.open("rb") as source, plain.open("wb") as sink:
         zstandard.ZstdDecompressor().copy_stream(source, sink)
     return plain
+
+
+def _forget(kept: Path) -> None:
+    """Remove what was made long ago and is wanted no more; several checkouts may share the folder."""
+    for other in kept.parent.glob(f"{kept.name.partition('-')[0]}-*.tar.zst"):
+        if other != kept and time.time() - other.stat().st_mtime > FORGOTTEN_S:
+            other.unlink(missing_ok=True)
 
 
 # --- the archive ------------------------------------------------------------------------------------------
