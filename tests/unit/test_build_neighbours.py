@@ -11,10 +11,16 @@ from leeward.errors import BuildFailed
     ("vertex", "image"),
     [
         ("[internal] load metadata for 127.0.0.1:5010/other:v1", "127.0.0.1:5010/other:v1"),
-        ("resolve image config for hub.example.com/docker/dockerfile:1", "hub.example.com/docker/dockerfile:1"),
-        ("docker-image://hub.example.com/docker/dockerfile:1@sha256:12", "hub.example.com/docker/dockerfile:1@sha256:12"),
+        ("resolve image config for hub.example.com/front:1", "hub.example.com/front:1"),
+        (
+            "docker-image://hub.example.com/front:1@sha256:12",
+            "hub.example.com/front:1@sha256:12",
+        ),
         ("FROM 127.0.0.1:5010/other:v1", "127.0.0.1:5010/other:v1"),
-        ("[stage-0 1/3] FROM hub.example.com/library/python:3.13@sha256:12", "hub.example.com/library/python:3.13@sha256:12"),
+        (
+            "[stage-0 1/3] FROM hub.example.com/library/python:3.13@sha256:12",
+            "hub.example.com/library/python:3.13@sha256:12",
+        ),
         ("[internal] load build definition from Dockerfile", ""),
         ("[2/3] RUN echo load metadata for x", ""),
     ],
