@@ -199,7 +199,10 @@ async def test_a_deploy_that_is_cancelled_in_its_rollout_leaves_nothing(plane: S
     assert plane.edge.visit("shop.lee.localhost")[0] == 200
 
 
-async def test_an_edge_that_is_away_delays_a_deploy_and_does_not_fail_it(plane: Stage) -> None:
+async def test_an_edge_that_is_away_delays_a_deploy_and_does_not_fail_it(
+    plane: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leeward.control.deploys.RETRY_S", 0.1)
     await plane.live()
     plane.edge.down = True
     wish = await plane.wish(tree={"main.py": "2"})
