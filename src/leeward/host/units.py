@@ -100,7 +100,7 @@ def dockerd_config(settings: Settings) -> dict[str, object]:
         "live-restore": True,
         "log-driver": "json-file",
         "log-opts": {"max-size": "10m", "max-file": "2"},
-        # Layers are shared and looked through where the engine's own store has them; Docker 29 would use another by default.
+        # Layers are shared and looked through where the engine's own store has them; Docker 29 has another by default.
         "features": {"buildkit": True, "containerd-snapshotter": False},
         "max-concurrent-uploads": 4,
     }
