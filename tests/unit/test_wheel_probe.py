@@ -12,14 +12,19 @@ from tests.unit.planner_trees import FASTAPI, decided, planned, write
 
 from leeward.builders import wheel_probe
 from leeward.builders.catalogue import PYTHON
+from leeward.builders.regional import RegionalBuilder
+from leeward.builders.secret_scan_builder import ScanningBuilder
 from leeward.builders.tree import AppView
 from leeward.builders.wheel_probe import WheelProbe
 from leeward.builders.wheels_wanted import Wanted, command, wanted
+from leeward.daemon.clock import SystemClock
+from leeward.daemon.parts import parts
 from leeward.fakes.builder import FakeBuilder, simple_plan
 from leeward.model.app import AppSpec
 from leeward.model.build import BuildPlan
-from leeward.ports import Say
+from leeward.ports import Probes, Say
 from leeward.settings import Settings
+from leeward.store import open_stores
 
 PINNED = {"requirements.txt": "flask==3.0.0\nblis==0.7.9\n", "main.py": FASTAPI}
 
@@ -253,3 +258,15 @@ async def test_an_explicit_request_wins_over_what_is_remembered(plane: Stage) ->
 
     assert plane.builder.built[-1].plan.versions == {"python": "3.12"}
     assert (await plane.stores.apps.get("shop")).versions == {"python": "3.12"}
+
+
+async def test_the_builders_of_a_platform_around_it_hand_the_question_on(tmp_path: Path) -> None:
+    settings, clock = Settings(home=tmp_path), SystemClock()
+    async with await open_stores(settings, clock) as stores:
+        builder = parts(settings, clock, stores).builder
+    assert isinstance(builder, ScanningBuilder) and isinstance(builder._builder, RegionalBuilder)
+    builder._builder._here = Probing()
+    plan = builder.plan(tmp_path, AppSpec(), {}, {})
+
+    assert isinstance(builder, Probes)
+    assert (await builder.probe(tmp_path, AppSpec(), {}, plan, print))["python"] == "3.11"

@@ -14,7 +14,7 @@ from leeward.builders.secret_scan import MOST, Leak, Scan, Stopped, made_by
 from leeward.errors import BuildFailed, NotFound, Unavailable
 from leeward.model.app import AppSpec
 from leeward.model.build import BuildPlan
-from leeward.ports import Builder, BuildJob, Built, Contents, Discards, ImageContent, LayerContent, Say
+from leeward.ports import Builder, BuildJob, Built, Contents, Discards, ImageContent, LayerContent, Probes, Say
 
 # Variables that tools copy into what browsers get.
 _PUBLIC = ("NEXT_PUBLIC_", "VITE_", "REACT_APP_", "NUXT_PUBLIC_", "PUBLIC_", "GATSBY_", "EXPO_PUBLIC_", "VUE_APP_")
@@ -33,6 +33,12 @@ class ScanningBuilder:
     def plan(self, tree: Path, spec: AppSpec, env: Mapping[str, str], versions: Mapping[str, str]) -> BuildPlan:
         """As the builder plans."""
         return self._builder.plan(tree, spec, env, versions)
+
+    async def probe(
+        self, tree: Path, spec: AppSpec, env: Mapping[str, str], planned: BuildPlan, say: Say
+    ) -> Mapping[str, str]:
+        """As the builder finds it out."""
+        return await self._builder.probe(tree, spec, env, planned, say) if isinstance(self._builder, Probes) else {}
 
     async def build(self, job: BuildJob, say: Say) -> Built:
         """Build, then scan. Raises BuildFailed, also for a secret in the image or the log."""
