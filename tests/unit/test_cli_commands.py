@@ -280,6 +280,7 @@ def test_followed_logs_survive_a_dropped_stream_and_end_well_with_ctrl_c(stage: 
 def test_every_other_command_asks_its_route_and_answers_people_and_programs(
     stage: Stage, capsys: Capture, argv: list[str], method: str, path: str, answer: Any, shown: str
 ) -> None:
+    stage.on("GET", "/v1/apps/shop", {"processes": []})
     stage.on(method, path, answer, 204 if answer is None else 200)
 
     assert main(argv) == 0
