@@ -333,3 +333,22 @@ async def test_a_base_that_an_app_was_built_in_is_looked_at_too_and_made_anew_fo
     assert (looked.content, looked.newer) == (built.content, (SSL,))
     assert made.content not in ("", built.content)
     assert made.newer == ()
+
+
+async def test_a_build_that_was_asked_for_because_of_its_bases_gets_the_newest_and_no_other_build_does(
+    on: Stage,
+) -> None:
+    on.images.add("go-build")
+    on.images.mirror["go-build"] = (SSL,)
+    on.builder.planned = replace(on.builder.planned, bases=("leeward-base/go-build:x",))
+    usual = await on.finish(await on.wish(tree={"a": "1"}))
+    before = (await on.stores.images.bases()).get("go-build")
+    asked = await on.wish(tree={"a": "1"})
+    await on.stores.deploys.claim("tests", Clock().now(), 15)
+    await on.stores.deploys.save(replace(asked, carry={"bases": "newest"}), "tests")
+
+    done = await on.finish(asked)
+
+    assert (usual.status, before) == (DeployStatus.LIVE, None)
+    assert done.status is DeployStatus.LIVE, done.error
+    assert (await on.stores.images.bases())["go-build"].content
