@@ -53,7 +53,7 @@ check: bootstrap
 
 # Without pytest's second look at every assertion, which takes longer than many tests; those that fail get it afterwards.
 unit: bootstrap
-	$(RUN)/pytest -q -n 2 --dist worksteal --assert=plain tests/unit tests/golden || { $(RUN)/pytest -q --lf tests/unit tests/golden; exit 1; }
+	$(RUN)/pytest -q -n 3 --dist worksteal --assert=plain tests/unit tests/golden || { $(RUN)/pytest -q --lf tests/unit tests/golden; exit 1; }
 
 integration: system
 	$(WITH_DOCKER) $(RUN)/pytest -q tests/integration
@@ -64,14 +64,14 @@ e2e: system
 # On a cluster last: the first time, some minutes go into building Kubernetes from its Go module.
 test: check unit system
 	$(WITH_DOCKER) $(RUN)/pytest -q tests/contracts tests/integration tests/e2e
-	$(RUN)/pytest -q $(ON_A_CLUSTER)
+	$(WITH_DOCKER) $(RUN)/pytest -q $(ON_A_CLUSTER)
 
 cluster-up: system
 	@$(RUN)/python -m tests.cluster up
 
 # Removes the cluster afterwards, unless it ran before.
 cluster-test: system
-	LEEWARD_CLUSTER=must $(RUN)/pytest -q $(ON_A_CLUSTER)
+	LEEWARD_CLUSTER=must $(WITH_DOCKER) $(RUN)/pytest -q $(ON_A_CLUSTER)
 
 cluster-down:
 	@test ! -x $(RUN)/python || $(RUN)/python -m tests.cluster down

@@ -1,5 +1,6 @@
 """What every test may count on."""
 
+import gc
 import os
 import shutil
 import signal
@@ -44,6 +45,13 @@ def pytest_configure(config: pytest.Config) -> None:
         tempfile.tempdir = None
 
     config.add_cleanup(clean)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and modules are there until the end: the collector need not go through them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _roomy(folder: Path) -> bool:
