@@ -58,7 +58,7 @@ class Duel:
         turns = self.turns.setdefault(kind, Turns())
         for ours in (True, False) if first else (False, True):
             if ours:
-                taken, steps = await self._ours()
+                taken, steps = await self._ours(kind)
                 turns.ours.append(taken)
                 turns.steps.append(steps)
             else:
@@ -67,18 +67,23 @@ class Duel:
                 turns.peer_steps.append(steps)
             say(f"  {kind}: {'ours' if ours else 'peer'} {taken:.2f} s {steps}")
 
-    async def _ours(self) -> tuple[float, Steps]:
-        """Seconds until the edge answers with the new release, and of each step."""
+    async def _ours(self, kind: str) -> tuple[float, Steps]:
+        """Seconds until the edge answers with the new release, and of each step.
+
+        Without a change the instances go on as they are: then it is until the command has ended.
+        """
         before = await self._seen()
         began = time.perf_counter()
         work = asyncio.create_task(self.stage.lee("deploy", self.tree, "--app", self.app))
         try:
-            while await self._seen() in (before, "") and not (work.done() and work.exception()):
+            while await self._seen() in (before, "") and not work.done():
                 if time.perf_counter() - began > LONGEST_S:
                     raise SystemExit("the edge never answered with the new release")
                 await asyncio.sleep(POLL_S)
             taken = time.perf_counter() - began
             done: Mapping[str, Any] = await work
+            if kind != "unchanged" and await self._seen() != done["release"]:
+                raise SystemExit(f"'{done['release']}' is live, and the edge answers with '{await self._seen()}'")
         finally:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
