@@ -20,6 +20,7 @@ from tests.contracts.tiny import docker, tiny_image
 
 from benchmarks import end_in_order, figure, quantile, say
 from benchmarks.stage import Stage, platform, pythons
+from leeward.api.callers import COOKIE
 
 REQUESTS = 200
 ROUTE_CHANGES = 30
@@ -134,7 +135,7 @@ async def signed_in(stage: Stage) -> AsyncIterator[Mapping[str, str]]:
     answer = await stage.api.post("/v1/sessions", json={"name": "admin", "password": password})
     if answer.status_code != 201:
         raise SystemExit(f"the sign-in was answered with {answer.status_code}: {answer.text[:300]}")
-    yield {"Cookie": f"leeward_session={answer.cookies['leeward_session']}"}
+    yield {"Cookie": f"{COOKIE}={answer.cookies[COOKIE]}"}
 
 
 async def routes(stage: Stage) -> None:
