@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests and modules are there until the end: the collector need not go through them again and again."""
+    """Thousands of tests and modules stay until the end: the collector need not go through them every time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
