@@ -134,11 +134,16 @@ def test_an_upgrade_takes_one_replica_after_the_other(cluster: Cluster, control:
                 times.append(time.monotonic())
             done.wait(0.1)
 
+    def replaced() -> dict[str, str]:
+        now = {name: one["metadata"]["uid"] for name, one in control.replicas().items()}
+        return {name: uid for name, uid in now.items() if uid != before.get(name)}
+
     watching = threading.Thread(target=probe)
     with load(cluster, APPS, "http://shop:8080/") as told:
         watching.start()
         try:
             control.helm("upgrade", "--set", "settings.logs_mib=200")
+            control.cluster.until(lambda: before.keys() == replaced().keys(), "both replicas are new", 180)
             control.settled()
             control.seconds_until_it_writes()
         finally:
