@@ -20,7 +20,7 @@ from leeward.builders.neighbours import refusing
 from leeward.builders.pool import Pool
 from leeward.builders.process import output, run
 from leeward.builders.progress import Progress
-from leeward.builders.recipes import RECIPES, REPOSITORY, flavour_of
+from leeward.builders.recipes import RECIPES
 from leeward.builders.sink import Sink
 from leeward.builders.upstream import Upstream
 from leeward.builders.versions import WHEELS
@@ -76,16 +76,8 @@ class BuildkitBuilder:
                 return await self._fence.during(lambda: self._build(job, work, say))
 
     async def _build(self, job: BuildJob, work: Path, say: Say) -> Built:
-        flavours = [flavour for image in job.plan.bases if (flavour := flavour_of(image))]
-        text = job.plan.dockerfile
-        if job.plan.strategy == "dockerfile":
-            rewritten = await self._upstream.replace(text, job.plan.args)
-            text = rewritten.text
-            flavours += rewritten.flavours
-            for note in rewritten.notes:
-                say(f"note: {note}")
-        else:
-            await self._upstream.require(image for image in job.plan.bases if not image.startswith(f"{REPOSITORY}/"))
+        text, flavours = await self._upstream.resolve(job, say)
+        await self._upstream.require(job)
         await self.bases.ensure(flavours, say)
         (work / "Dockerfile").write_text(text)
         if job.plan.dockerignore:

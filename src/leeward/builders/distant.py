@@ -8,17 +8,17 @@ from pathlib import Path
 
 from leeward.builders import buildctl, context, leftovers, mirror
 from leeward.builders.bases import Bases, tags
+from leeward.builders.elsewhere import PulledBases, refuse_buildpacks
 from leeward.builders.failures import explain
 from leeward.builders.inputs import labels, secret_files, secret_values, workplace
 from leeward.builders.masking import Masker
 from leeward.builders.neighbours import refusing
 from leeward.builders.process import run
 from leeward.builders.progress import Progress
-from leeward.builders.recipes import RECIPES, REPOSITORY, flavour_of
 from leeward.builders.sink import Sink
 from leeward.builders.upstream import DistantUpstream
 from leeward.builders.watch import REFUSED_FORK
-from leeward.errors import BuildFailed, LeewardError, PlanFailed, Unavailable
+from leeward.errors import BuildFailed, LeewardError, Unavailable
 from leeward.model.app import AppSpec, Strategy
 from leeward.model.build import BuildPlan
 from leeward.model.login import FindLogin, client_config, host_of
@@ -51,6 +51,7 @@ class DistantBuilder:
         self._login = login
         self._signed_in = signed_in
         """The text of a Docker `config.json` with which the region's nodes pull: who pushes there has more rights."""
+        self._pulled = PulledBases(settings, bases, shelf, target)
         self._upstream = DistantUpstream((), settings.mirrors)
         self._working: set[Path] = set()
         self._swept = False
@@ -63,12 +64,7 @@ class DistantBuilder:
 
     async def build(self, job: BuildJob, say: Say) -> Built:
         """Build and push; cancelling the task ends the build and all its processes. Raises BuildFailed."""
-        if job.plan.strategy == Strategy.BUILDPACKS:
-            raise PlanFailed(
-                f"'{job.app}' is built with buildpacks, which region '{job.region}' cannot do",
-                hint="leave 'build.strategy' out, or write a Dockerfile; `--builds local` builds on this machine",
-                code="no-buildpacks",
-            )
+        refuse_buildpacks(job)
         if not self._swept:
             self._swept = True
             leftovers.sweep(self._settings.run_dir, self._working, prefix=_PREFIX)
@@ -80,17 +76,9 @@ class DistantBuilder:
                 self._working.discard(work)
 
     async def _build(self, job: BuildJob, work: Path, say: Say) -> Built:
-        flavours = [flavour for image in job.plan.bases if (flavour := flavour_of(image))]
-        text = job.plan.dockerfile
-        if job.plan.strategy == Strategy.DOCKERFILE:
-            rewritten = await self._upstream.replace(text, job.plan.args)
-            text = rewritten.text
-            flavours += rewritten.flavours
-            for note in rewritten.notes:
-                say(f"note: {note}")
-        else:
-            await self._upstream.require(image for image in job.plan.bases if not image.startswith(f"{REPOSITORY}/"))
-        bases = {RECIPES[name].image: await self._base(name, say) for name in dict.fromkeys(flavours)}
+        text, flavours = await self._upstream.resolve(job, say)
+        await self._upstream.require(job)
+        bases = await self._pulled.names(flavours, say)
         (work / "Dockerfile").write_text(text)
         if job.plan.dockerignore:
             (work / "Dockerfile.dockerignore").write_text("\n".join(job.plan.dockerignore) + "\n")
@@ -120,16 +108,6 @@ class DistantBuilder:
         pushed = f"{self._settings.registry}/{job.app}@{found['containerimage.digest']}"
         size = await self._shelf.size(pushed)
         return Built(found["containerimage.config.digest"], size, not progress.ran, bases, pushed)
-
-    async def _base(self, flavour: str, say: Say) -> str:
-        """A base image as the pool pulls it."""
-        recipe = RECIPES[flavour]
-        if self._settings.base_registry:
-            return f"{self._settings.base_registry}/{flavour}:{recipe.tag}"
-        await self._bases.ensure([flavour], say)
-        base = await self._bases.present(flavour)
-        await self._shelf.publish(base.image)
-        return f"{self._target}/{base.image}"
 
     async def _sign_in(self, work: Path, images: Sequence[str]) -> None:
         """Write the client's configuration: the logins of the registries that are named, and how to push."""

@@ -14,6 +14,7 @@ import httpx
 
 from leeward.builders import context, google_plan
 from leeward.builders.bases import Bases, tags
+from leeward.builders.elsewhere import PulledBases, refuse_buildpacks
 from leeward.builders.failures import explain
 from leeward.builders.google_plan import Place, Wanted
 from leeward.builders.google_token import Tokens, trust
@@ -21,10 +22,9 @@ from leeward.builders.inputs import labels, secret_files, secret_values
 from leeward.builders.masking import Masker
 from leeward.builders.neighbours import refusing
 from leeward.builders.progress import Progress
-from leeward.builders.recipes import RECIPES, flavour_of
 from leeward.builders.sink import Sink
 from leeward.builders.upstream import DistantUpstream
-from leeward.errors import BuildFailed, Forbidden, LeewardError, NotFound, PlanFailed, Unavailable
+from leeward.errors import BuildFailed, Forbidden, LeewardError, NotFound, Unavailable
 from leeward.model.app import AppSpec, Strategy
 from leeward.model.build import BuildPlan
 from leeward.ports import BuildJob, Built, Say, Shelf
@@ -50,8 +50,8 @@ class GoogleBuilder:
     ) -> None:
         self._settings = settings
         self._place = place
-        self._bases = bases
         self._shelf = shelf
+        self._pulled = PulledBases(settings, bases, shelf, settings.registry)
         self._tokens = tokens or Tokens(settings.google["metadata"], settings.google_key_file)
         self._every_s = every_s
         self._upstream = DistantUpstream((), settings.mirrors)
@@ -64,12 +64,7 @@ class GoogleBuilder:
 
     async def build(self, job: BuildJob, say: Say) -> Built:
         """Build and push; cancelling the task cancels the build there. Raises BuildFailed."""
-        if job.plan.strategy == Strategy.BUILDPACKS:
-            raise PlanFailed(
-                f"'{job.app}' is built with buildpacks, which region '{job.region}' cannot do",
-                hint="leave 'build.strategy' out, or write a Dockerfile; `--builds local` builds on this machine",
-                code="no-buildpacks",
-            )
+        refuse_buildpacks(job)
         text, bases = await self._dockerfile(job, say)
         source = google_plan.source_name(job.app, job.key)
         folder = context.inside(job.tree, job.plan.context)
@@ -104,23 +99,8 @@ class GoogleBuilder:
 
     async def _dockerfile(self, job: BuildJob, say: Say) -> tuple[str, Mapping[str, str]]:
         """The Dockerfile with images that can be had there, and our base images by the names that they have there."""
-        flavours = [flavour for image in job.plan.bases if (flavour := flavour_of(image))]
-        text = job.plan.dockerfile
-        if job.plan.strategy == Strategy.DOCKERFILE:
-            rewritten = await self._upstream.replace(text, job.plan.args)
-            text, flavours = rewritten.text, [*flavours, *rewritten.flavours]
-            for note in rewritten.notes:
-                say(f"note: {note}")
-        bases: dict[str, str] = {}
-        for flavour in dict.fromkeys(flavours):
-            recipe = RECIPES[flavour]
-            if self._settings.base_registry:
-                bases[recipe.image] = f"{self._settings.base_registry}/{flavour}:{recipe.tag}"
-                continue
-            await self._bases.ensure([flavour], say)
-            base = await self._bases.present(flavour)
-            await self._shelf.publish(base.image)
-            bases[recipe.image] = f"{self._settings.registry}/{base.image}"
+        text, flavours = await self._upstream.resolve(job, say)
+        bases = await self._pulled.names(flavours, say)
         return google_plan.on_bases(text, bases), bases
 
     @contextlib.asynccontextmanager

@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from leeward.builders import mirror
 from leeward.builders.process import output
-from leeward.builders.recipes import RECIPES
+from leeward.builders.recipes import RECIPES, REPOSITORY, flavour_of
 from leeward.errors import BuildFailed
+from leeward.model.app import Strategy
 from leeward.model.login import DEFAULT_HOST, host_of
+from leeward.ports import BuildJob, Say
 
 _WAIT_S = 3.0
 _REMEMBER_S = 300.0
@@ -25,7 +27,17 @@ class Upstream:
         self._mirrors = mirrors or {}
         self._reached: dict[str, tuple[float, bool]] = {}
 
-    async def replace(self, dockerfile: str, args: Mapping[str, str]) -> mirror.Rewritten:
+    async def resolve(self, job: BuildJob, say: Say) -> tuple[str, list[str]]:
+        """A job's Dockerfile on images that can be had, and the flavours of ours that it needs. Raises BuildFailed."""
+        flavours = [flavour for image in job.plan.bases if (flavour := flavour_of(image))]
+        if job.plan.strategy != Strategy.DOCKERFILE:
+            return job.plan.dockerfile, flavours
+        rewritten = await self._replace(job.plan.dockerfile, job.plan.args)
+        for note in rewritten.notes:
+            say(f"note: {note}")
+        return rewritten.text, [*flavours, *rewritten.flavours]
+
+    async def _replace(self, dockerfile: str, args: Mapping[str, str]) -> mirror.Rewritten:
         """The Dockerfile on images that can be had. Raises BuildFailed that names those that cannot."""
         names = mirror.images(dockerfile, args)
         renamed = {name: other for name in names if (other := mirror.redirected(name, self._mirrors)) != name}
@@ -42,10 +54,12 @@ class Upstream:
             )
         return mirror.rewrite(dockerfile, args, absent, lambda flavour: RECIPES[flavour].image, renamed)
 
-    async def require(self, images: Iterable[str]) -> None:
-        """That these can be had; for those that a plan names and nothing here can replace. Raises BuildFailed."""
-        for image in images:
-            if not await self._can_be_had(image):
+    async def require(self, job: BuildJob) -> None:
+        """That images can be had which a plan of ours names, and nothing here can replace. Raises BuildFailed."""
+        if job.plan.strategy == Strategy.DOCKERFILE:
+            return
+        for image in job.plan.bases:
+            if not image.startswith(f"{REPOSITORY}/") and not await self._can_be_had(image):
                 raise BuildFailed(
                     f"the image '{image}' is not on this machine and its registry cannot be reached",
                     hint="set the variable PLAN_IMAGE_MIRROR to a registry that has it, load it with `docker load`, or "
