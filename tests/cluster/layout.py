@@ -46,7 +46,7 @@ class Node:
 
     @property
     def pods(self) -> str:
-        return f"10.{240 + self.layout.number}.{self.index}.0/24"
+        return f"10.{240 + self.layout.number % 16}.{self.index}.0/24"
 
     @property
     def state(self) -> Path:
@@ -118,7 +118,7 @@ class Layout:
 
     @property
     def pods(self) -> str:
-        return f"10.{240 + self.number}.0.0/16"
+        return f"10.{240 + self.number % 16}.0.0/16"
 
     @property
     def services(self) -> str:
