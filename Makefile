@@ -82,7 +82,7 @@ cluster-down:
 IMAGE ?= localhost/leeward:dev
 image: system
 	@mkdir -p build
-	$(RUN)/python deploy/image/build.py --name $(IMAGE) build/leeward.tar
+	$(RUN)/python deploy/image/build.py --name $(IMAGE) $(if $(BUILDCTL),--buildctl $(BUILDCTL)) build/leeward.tar
 
 golden: bootstrap
 	GOLDEN=write $(RUN)/pytest -q tests/golden tests/unit/test_units.py

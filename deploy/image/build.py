@@ -1,6 +1,7 @@
 """Make the control plane's image from Debian packages and this checkout: no container engine, no registry.
 
     .venv/bin/python deploy/image/build.py leeward.tar             an OCI archive for `ctr images import`, skopeo, crane
+    .venv/bin/python deploy/image/build.py --buildctl FILE …       with BuildKit's client, for builds in a cluster
     .venv/bin/python deploy/image/build.py --packages postgresql --name localhost/postgres:1 postgres.tar
 
 The packages are kept in the machine's cache, and so are the libraries: a second image takes seconds.
@@ -60,13 +61,14 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("target", type=Path)
     parser.add_argument("--name", default="localhost/leeward:dev")
     parser.add_argument("--packages", default="", help="an image of these Debian packages only, by commas")
+    parser.add_argument("--buildctl", type=Path, help="BuildKit's client, for builds in a cluster")
     asked = parser.parse_args(words)
     began = time.monotonic()
     CACHE.mkdir(parents=True, exist_ok=True)
     if asked.packages:
         layers, config = [base(tuple(asked.packages.split(",")))], {"User": "100", "Cmd": ["/bin/sh"]}
     else:
-        layers, config = [base(PACKAGES), libraries(), ours()], of_ours()
+        layers, config = [base(PACKAGES), libraries(), *clients(asked.buildctl), ours()], of_ours()
     size = write(asked.target, asked.name, layers, config)
     sys.stderr.write(f"{asked.name}: {size / 1e6:.0f} MB in {time.monotonic() - began:.1f} s\n")
     return 0
@@ -144,6 +146,18 @@ def _with_index(argv: Sequence[str]) -> None:
         found = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
         index = os.environ.get("PIP_INDEX_URL") or found
         subprocess.run(argv, check=True, cwd=ROOT, env={**os.environ, **({"UV_DEFAULT_INDEX": index} if index else {})})
+
+
+def clients(buildctl: Path | None) -> list[Path]:
+    """The tar of BuildKit's client, if there is one to add."""
+    if buildctl is None:
+        return []
+    target = CACHE / f"client-{os.getpid()}.tar"
+    with tarfile.open(target, "w") as archive, buildctl.open("rb") as content:
+        entry = tarfile.TarInfo("usr/bin/buildctl")
+        entry.size, entry.mode, entry.mtime = buildctl.stat().st_size, 0o755, debian.EPOCH
+        archive.addfile(entry, content)
+    return [target]
 
 
 def ours() -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.cluster import helm
+from tests.cluster import helm, kit
 from tests.cluster.cluster import Cluster
 from tests.cluster.command import run
 from tests.cluster.layout import cache
@@ -43,8 +43,9 @@ exec /usr/lib/postgresql/bin/postgres -D pg -k /tmp -c listen_addresses='*' -c f
 class Control:
     """An installation in a cluster."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *more: str) -> None:
         self.cluster = cluster
+        self._more = more
         self.image = ""
         self._secret: dict[str, str] = {}
         self._port = 0
@@ -53,7 +54,8 @@ class Control:
 
     def install(self) -> str:
         """Images, the database, the chart; what Helm said."""
-        helm.image(self.cluster, helm.LEEWARD)
+        client = ("--buildctl", str(kit.buildctl())) if kit.buildctl().exists() else ()
+        helm.image(self.cluster, helm.LEEWARD, *client)
         helm.image(self.cluster, helm.POSTGRES, "--packages", "postgresql", nodes=1)
         self.apply(*objects(self.cluster.layout.first.name))
         program = cache() / "app"
@@ -63,7 +65,7 @@ class Control:
 
     def helm(self, verb: str, *more: str) -> str:
         """Install or upgrade, and wait until every replica is ready."""
-        return helm.helm(self.cluster, verb, "leeward", str(helm.CHART), *values(self.cluster), *more)
+        return helm.helm(self.cluster, verb, "leeward", str(helm.CHART), *values(self.cluster), *self._more, *more)
 
     def remove(self, *, waits: bool = True) -> None:
         """All of it, and the project of its apps."""
