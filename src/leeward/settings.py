@@ -101,10 +101,25 @@ class Settings(BaseModel):
     instance_disk_mib: int = Field(
         default=10240, ge=1, description="Disk in MiB that one instance may write to its own file system."
     )
+    volume_gib: int = Field(default=100, ge=1, le=65536, description="Largest volume of an app in GiB.")
+    volumes_per_app: int = Field(default=10, ge=0, le=100, description="Most volumes of one app.")
     boost_instances: int = Field(default=2, ge=0, description="Instances that may start with one whole core at once.")
     boost_s: float = Field(default=60.0, ge=0, description="Longest time in seconds that a start is boosted.")
+    wake_s: float = Field(
+        default=30.0, ge=1, le=600, description="Longest time in seconds that requests wait for an app that wakes up."
+    )
+    scale_s: float = Field(
+        default=15.0, ge=1, le=300, description="Seconds between two looks at how many instances should run."
+    )
+    scale_down_s: float = Field(
+        default=300.0, ge=0, description="Seconds for which fewer instances must have been enough, before some are stopped."
+    )
     lease_s: float = Field(
         default=15.0, ge=1, description="Seconds without a heartbeat after which work is taken over."
+    )
+    project_quota: str = Field(
+        default="",
+        description="The most that a project may ask for: `instances=50; cores=20; memory_gib=40; shop.instances=100`.",
     )
     network_pool: str = Field(default="10.211.0.0/16", description="Addresses for projects' networks.")
     pod: str = Field(
@@ -145,6 +160,17 @@ class Settings(BaseModel):
         """The address of each of Google's services."""
         given = dict(pair.split("=", 1) for pair in self.google_endpoints.replace(" ", "").split(",") if pair)
         return {name: given.get(name, url).rstrip("/") for name, url in GOOGLE.items()}
+
+    @field_validator("project_quota")
+    @classmethod
+    def _quotas_are_bounds(cls, value: str) -> str:
+        parse_quotas(value)
+        return value
+
+    @property
+    def quotas(self) -> Quotas:
+        """The bounds of each project."""
+        return parse_quotas(self.project_quota)
 
     @field_validator("build_networks")
     @classmethod
