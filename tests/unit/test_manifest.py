@@ -25,7 +25,7 @@ edge: {firewall: off, cache: assets, rate_limit: 100/s}
 """
 
 
-def problems(text: str, app: str | None = None) -> Invalid:
+def problems(text: str | bytes, app: str | None = None) -> Invalid:
     with pytest.raises(Invalid) as caught:
         manifest(text, app)
     return caught.value
@@ -111,3 +111,57 @@ def test_no_text_makes_the_parser_crash(text: str) -> None:
         manifest(text)
     except Invalid as error:
         assert error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: a\nname: b\n", "leeward.yaml has 'name' twice: at line 1 and at line 2"),
+        ("processes:\n  web: {size: nano, size: micro}\n", "leeward.yaml has 'size' twice: at line 2 and at line 2"),
+        ("processes:\n\tweb: {}\n", "leeward.yaml is not YAML at line 2, column 1: a tab begins something"),
+        ("name: a\n---\nname: b\n", "leeward.yaml holds a second document at line 2, column 1"),
+        ("name: !!python/object:os.system x", "leeward.yaml has an unknown type at line 1, column 7"),
+        ("env: *nowhere", "leeward.yaml is not YAML at line 1, column 6: found undefined alias 'nowhere'"),
+        ("name: a\nenv: {A: b\x00c}", "leeward.yaml is not YAML at line 2: it holds the character U+0000"),
+        ("processes: [web]", "processes: must hold keys and values, not '['web']'"),
+        ("domains: a.example.com", "domains: must be a list, as in [a, b], not 'a.example.com'"),
+        ("edge: yes", "edge: must hold keys and values, not 'true'"),
+        ("env: {A: null}", "env/A: must be text, not 'null'"),
+        (
+            "processes: {web: {instances: 1.5}}",
+            "instances: must be a whole number, or like {min: 1, max: 3}, not '1.5'",
+        ),
+        ("edge: {rate_limit: 100}", "edge/rate_limit: '100' is not a rate: write it like '100/s'"),
+        ("apps: {a: {}}\nenv: {A: b}", "env: cannot stand beside 'apps'"),
+        ("apps: {a: 3}", "apps/a: must hold keys and values, not '3'"),
+    ],
+)
+def test_a_clumsy_manifest_is_answered_in_words_of_yaml(text: str, said: str) -> None:
+    assert said in problems(text).message
+
+
+def test_a_wrong_variable_is_named_beside_the_other_problems() -> None:
+    found = {problem.path for problem in problems('env: {"A B": x, 1: y, C: [z]}\nname: Shop').problems}
+
+    assert found == {"name", "env/A B", "env/1", "env/C"}
+
+
+def test_a_long_wrong_value_is_shortened() -> None:
+    assert len(problems(f"domains: {'x' * 5000}").message) < 200
+
+
+def test_anchors_may_be_used_and_cannot_grow_without_end() -> None:
+    bomb = "\n".join(
+        f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]" for old, new in zip("abcdefg", "bcdefgh", strict=True)
+    )
+
+    spec = manifest("processes: {web: &w {size: nano}, worker: {<<: *w, command: x}}")
+
+    assert {process.size for process in spec.processes.values()} == {Size.NANO}
+    assert "stands for more than 20000 values" in problems(f"a: &a [1, 1, 1]\n{bomb}").message
+    assert "stands for more than 20000 values" in problems("env: &a {A: *a}").message
+
+
+def test_bytes_that_are_no_utf8_get_their_line_and_a_byte_order_mark_is_no_matter() -> None:
+    assert problems(b"env:\n  A: caf\xe9\n").message == "leeward.yaml is not UTF-8 text: see line 2"
+    assert manifest(b"\xef\xbb\xbfname: shop\r\npath: api\r\n").name == "shop"

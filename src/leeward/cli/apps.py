@@ -97,11 +97,11 @@ def create(
     """
     body: dict[str, Any] = {"name": app}
     if manifest is not None:
-        from leeward.model import parse
+        from leeward.cli.deploy import written
 
         if not manifest.is_file():
             raise Invalid(f"'{manifest}' is not a file", hint="name a leeward.yaml")
-        spec = parse.manifest(manifest.read_text(), app)
+        spec = written(manifest, app)
         body["spec"] = spec.model_dump(mode="json", exclude_unset=True, exclude={"name"})
     from leeward.cli.client import Platform
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from leeward.cli.pack import Entry
     from leeward.model.app import AppSpec
 
-MANIFEST = "leeward.yaml"
+MANIFESTS = ("leeward.yaml", "leeward.yml")
 
 
 class Wish(NamedTuple):
@@ -68,7 +68,7 @@ def _local(root: Path, app: str | None) -> Wish:
         raise Invalid(f"'{root}' is not a directory", hint="name the directory of the app")
     spec = manifest(root, app)
     name = _named(app or (spec.name if spec else None), root.resolve().name, "the directory")
-    kept = [MANIFEST, ".dockerignore"]
+    kept = [*MANIFESTS, ".dockerignore"]
     body: dict[str, Any] = {}
     if spec is not None:
         body = _spec_body(spec)
@@ -88,15 +88,20 @@ def _remote(path: str | None, app: str | None, git: str | None, ref: str | None,
 
 def manifest(root: Path, app: str | None) -> "AppSpec | None":
     """The spec of the directory's leeward.yaml, None without one. Raises Invalid with every problem."""
-    file = root / MANIFEST
-    if not file.is_file():
-        return None
+    file = next((root / name for name in MANIFESTS if (root / name).exists()), None)
+    return None if file is None else written(file, app)
+
+
+def written(file: Path, app: str | None) -> "AppSpec":
+    """The spec in a file. Raises Invalid with every problem."""
     from leeward.model import parse
 
     try:
-        text = file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"'{file}' could not be read as UTF-8 text", hint="look at its mode and its encoding") from error
+        text = file.read_bytes()
+    except IsADirectoryError as error:
+        raise Invalid(f"'{file}' is a folder", hint="name it otherwise: a file of that name is looked for") from error
+    except OSError as error:
+        raise Invalid(f"'{file}' could not be read: {error.strerror}", hint="look at its mode") from error
     return parse.manifest(text, app)
 
 

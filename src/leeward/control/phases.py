@@ -12,10 +12,11 @@ from pathlib import Path
 
 from leeward.control.bases import Bases
 from leeward.control.rollout import Rollout, Save
-from leeward.errors import FetchFailed, Invalid, NotFound, PlanFailed
+from leeward.errors import Conflict, FetchFailed, Invalid, NotFound, PlanFailed
 from leeward.model.app import AppSpec, Strategy
 from leeward.model.build import BuildPlan
 from leeward.model.parse import manifest, names
+from leeward.model.quota import NO_QUOTAS, Quotas
 from leeward.model.region import LOCAL
 from leeward.model.release import Deploy, DeployKind, Phase, Release, SourceKind
 from leeward.model.runtime import LogLine
@@ -23,6 +24,7 @@ from leeward.model.secret import Secret, Variable, revealed
 from leeward.plan.domains import refused
 from leeward.plan.release import complete, left, merged_env, overridden
 from leeward.ports import Builder, BuildJob, Probes, Registry, Say, Source, Stores, every_app
+from leeward.ports.projects import refuse_over_quota
 
 log = logging.getLogger(__name__)
 MANIFESTS = ("leeward.yaml", "leeward.yml")
@@ -43,6 +45,7 @@ class Phases:
         images: asyncio.Lock,
         domain: str,
         bases: Bases,
+        quotas: Quotas = NO_QUOTAS,
     ) -> None:
         self._stores = stores
         self._sources = sources
@@ -54,6 +57,7 @@ class Phases:
         self._images = images
         self._domain = domain
         self._bases = bases
+        self._quotas = quotas
 
     def first(self, deploy: Deploy) -> Phase:
         """Where to go on: a tree that is gone is fetched again, unless the image is pushed already."""
@@ -139,6 +143,7 @@ class Phases:
         full = complete(left(spec, plan.processes, plan.strategy), plan.processes, plan.health_path, plan.formation)
         await self._refuse_taken(deploy.app, full.domains)
         await self._refuse_unknown(full.region)
+        await self._refuse_over_quota(deploy.app, full)
         carry = {
             **deploy.carry,
             "spec": full.model_dump_json(),
@@ -176,6 +181,14 @@ class Phases:
                 await self._stores.regions.get(region)
             except NotFound as error:
                 raise PlanFailed(f"region: {error.message}", hint=error.hint, code=error.code) from error
+
+    async def _refuse_over_quota(self, name: str, spec: AppSpec) -> None:
+        """Said before anything is built. Raises PlanFailed."""
+        app = await self._stores.apps.get(name)
+        try:
+            await refuse_over_quota(self._stores, self._quotas, app, overridden(spec, app.overrides))
+        except Conflict as error:
+            raise PlanFailed(error.message, hint=error.hint, code=error.code) from error
 
     async def _planned(self, deploy: Deploy, say: Say | None = None) -> tuple[AppSpec, BuildPlan]:
         """The spec and the plan; with `say`, the world is asked too for what the files do not say."""
@@ -265,25 +278,33 @@ def _spec(root: Path, path: str, app: str, known: AppSpec) -> AppSpec:
     return known.model_copy(update={"path": str(chosen.relative_to(root.resolve()))})
 
 
-def spec_in(root: Path, app: str, known: AppSpec, *, strict: bool = True) -> AppSpec:
-    """The spec in the tree's manifest; without one, what the app was given before. Raises PlanFailed.
+def spec_in(root: Path, app: str, known: AppSpec) -> AppSpec:
+    """The spec in the tree's manifest; without one, what the app was given before. Raises PlanFailed."""
+    try:
+        return spec_said(root, app) or known
+    except Invalid as error:
+        what = error.message if error.message.startswith(MANIFESTS) else f"{MANIFESTS[0]}: {error.message}"
+        raise PlanFailed(what, hint=error.hint, code="invalid-manifest") from error
+
+
+def spec_said(root: Path, app: str, *, strict: bool = True) -> AppSpec | None:
+    """The spec in the tree's manifest, None without one. Raises Invalid with every problem.
 
     A manifest with several apps must have `app`; not `strict`, the only one is taken whatever its name.
     """
     for name in MANIFESTS:
         file = root / name
+        if file.is_dir():
+            raise Invalid(f"{name} is a folder", hint="rename it; a file of that name says how to run the app")
         if file.is_file() and not file.is_symlink():
-            text = file.read_text(errors="replace")
-            try:
-                several = names(text)
-                if several and app not in several and (strict or len(several) > 1):
-                    raise Invalid(
-                        f"{name} has no app '{app}', but {', '.join(several)}", hint="name one of these with --app"
-                    )
-                return manifest(text, app if app in several else None)
-            except Invalid as error:
-                raise PlanFailed(f"{name}: {error.message}", hint=error.hint, code="invalid-manifest") from error
-    return known
+            text = file.read_bytes()
+            several = names(text)
+            if app and several and app not in several and (strict or len(several) > 1):
+                raise Invalid(
+                    f"{name} has no app '{app}', but {', '.join(several)}", hint="name one of these with --app"
+                )
+            return manifest(text, app if app in several else None)
+    return None
 
 
 def below(root: Path, path: str) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from leeward.builders.plan import plan
 from leeward.builders.recipes import tags
-from leeward.control.phases import spec_in
+from leeward.control.phases import spec_said
 from leeward.model.app import AppSpec
 from leeward.model.build import BuildPlan
 
@@ -13,5 +13,5 @@ from leeward.model.build import BuildPlan
 def plan_tree(path: Path, app: str | None, env: Mapping[str, str]) -> BuildPlan:
     """How the tree at `path` would be built. Raises Invalid, PlanFailed."""
     root = path.resolve()
-    spec = spec_in(root, app or "", AppSpec(), strict=app is not None)
+    spec = spec_said(root, app or "", strict=app is not None) or AppSpec()
     return plan(root, spec, {**spec.env, **env}, {}, tags())

@@ -7,15 +7,18 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from leeward.model.document import shown
 from leeward.model.region import LOCAL
 from leeward.model.schedule import schedule as parsed_schedule
 from leeward.model.schedule import zone as parsed_zone
 from leeward.model.sizes import Size
+from leeward.model.volume import MOST_OF_A_PROCESS, clashes, mebibytes, mount_path
 
 # A DNS label (RFC 1123) shortened to 40 characters, so that 'process.app.project' and host names stay legal.
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 ENV_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 HOST = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+RATE = re.compile(r"[1-9][0-9]{0,6}/[smh]")
 # Names that the platform's own hosts use.
 RESERVED_NAMES = frozenset({"console", "registry", "git", "api", "edge", "www-data", "leeward"})
 
@@ -41,9 +44,16 @@ def _host(value: str) -> str:
     return value
 
 
+def _env_key(value: str) -> str:
+    if not ENV_KEY.fullmatch(value):
+        raise ValueError(f"'{shown(value)}' is not the name of a variable: use letters, digits and '_', no digit first")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_name)]
 AppName = Annotated[str, AfterValidator(_app_name)]
 Host = Annotated[str, AfterValidator(_host)]
+EnvKey = Annotated[str, AfterValidator(_env_key)]
 
 
 class Spec(BaseModel):
@@ -100,11 +110,14 @@ class Health(Spec):
 
 
 class Instances(Spec):
-    """How many copies should run; with `min` < `max` the platform scales by CPU."""
+    """How many copies should run; with `min` < `max` the platform scales by CPU, and by memory where that is given."""
 
     min: int = Field(default=1, ge=0, le=50)
     max: int = Field(default=1, ge=0, le=50)
     cpu_percent: int = Field(default=80, ge=10, le=100)
+    memory_percent: int | None = Field(default=None, ge=10, le=100)
+    # A page that is read for ten minutes should still be there for the next click.
+    sleep_after_s: int = Field(default=900, ge=5, le=604_800)
 
     @model_validator(mode="before")
     @classmethod
@@ -113,6 +126,8 @@ class Instances(Spec):
             return {"min": value, "max": value}
         if isinstance(value, Mapping) and "min" in value and "max" not in value and isinstance(value["min"], int):
             return {**value, "max": max(value["min"], 1)}
+        if not isinstance(value, Mapping | Instances):
+            raise ValueError(f"must be a whole number, or like {{min: 1, max: 3}}, not '{shown(value)}'")
         return value
 
     @model_validator(mode="after")
@@ -121,6 +136,11 @@ class Instances(Spec):
             raise ValueError(f"min {self.min} is above max {self.max}")
         return self
 
+    @property
+    def may_sleep(self) -> bool:
+        """Whether none need run while nobody asks."""
+        return self.min == 0 < self.max
+
 
 class Overlap(StrEnum):
     """What happens when a run is due while an earlier one goes on."""
@@ -128,6 +148,24 @@ class Overlap(StrEnum):
     FORBID = "forbid"
     ALLOW = "allow"
     REPLACE = "replace"
+
+
+class VolumeSpec(Spec):
+    """Disk space that outlives instances, seen by every instance of its process at `path`."""
+
+    path: Annotated[str, AfterValidator(mount_path)]
+    size: str = "1Gi"
+
+    @field_validator("size")
+    @classmethod
+    def _is_a_size(cls, value: str) -> str:
+        mebibytes(value)
+        return value.strip()
+
+    @property
+    def size_mib(self) -> int:
+        """The size in MiB."""
+        return mebibytes(self.size)
 
 
 # What only a process with a schedule has, and what it cannot have.
@@ -149,6 +187,17 @@ class ProcessSpec(Spec):
     timeout_s: int = Field(default=3600, ge=1, le=86400)
     overlap: Overlap = Overlap.FORBID
     retries: int = Field(default=0, ge=0, le=10)
+    volumes: Mapping[Name, VolumeSpec] = Field(default_factory=dict)
+
+    @field_validator("volumes")
+    @classmethod
+    def _volumes_stand_apart(cls, value: Mapping[str, VolumeSpec]) -> Mapping[str, VolumeSpec]:
+        wrong = clashes({name: volume.path for name, volume in value.items()})
+        if len(value) > MOST_OF_A_PROCESS:
+            wrong.insert(0, f"{len(value)} volumes are more than the {MOST_OF_A_PROCESS} that a process may have")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return value
 
     @field_validator("timezone")
     @classmethod
@@ -178,6 +227,8 @@ class ProcessSpec(Spec):
                 call_default_factory=True
             ):
                 raise ValueError(f"'{field}' is not for a process with a 'schedule': it takes no requests")
+        if self.volumes:
+            raise ValueError("'volumes' are not for a process with a 'schedule': each run has a file system of its own")
         if self.instances.max > 1:
             raise ValueError(
                 f"{self.instances.max} instances are not for a process with a 'schedule': "
@@ -213,7 +264,7 @@ class EdgeSpec(Spec):
 
     firewall: Literal["off", "detect", "block"] = "off"
     cache: Literal["off", "assets", "all"] = "off"
-    rate_limit: str | None = Field(default=None, pattern=r"^[1-9][0-9]{0,6}/[smh]$")
+    rate_limit: str | None = Field(default=None, pattern=f"^{RATE.pattern}$")
     https_only: bool = True
 
     @model_validator(mode="before")
@@ -224,6 +275,13 @@ class EdgeSpec(Spec):
             return {
                 key: "off" if item is False and key in ("firewall", "cache") else item for key, item in value.items()
             }
+        return value
+
+    @field_validator("rate_limit", mode="before")
+    @classmethod
+    def _is_a_rate(cls, value: object) -> object:
+        if value is not None and not (isinstance(value, str) and RATE.fullmatch(value)):
+            raise ValueError(f"'{shown(value)}' is not a rate: write it like '100/s', '600/m' or '5000/h'")
         return value
 
 
@@ -245,7 +303,7 @@ class AppSpec(Spec):
     build: BuildSpec = Field(default_factory=BuildSpec)
     processes: Mapping[Name, ProcessSpec] = Field(default_factory=dict)
     jobs: Mapping[Name, JobSpec] = Field(default_factory=dict)
-    env: Mapping[str, str] = Field(default_factory=dict)
+    env: Mapping[EnvKey, str] = Field(default_factory=dict)
     domains: tuple[Host, ...] = ()
     edge: EdgeSpec = Field(default_factory=EdgeSpec)
     source: SourceRules = Field(default_factory=SourceRules)
@@ -262,13 +320,6 @@ class AppSpec(Spec):
     def _web_takes_requests(self) -> "AppSpec":
         if (web := self.processes.get("web")) is not None and web.timed:
             raise ValueError("process 'web' takes requests and cannot have a 'schedule': give the process another name")
-        return self
-
-    @model_validator(mode="after")
-    def _env_keys_are_names(self) -> "AppSpec":
-        for key in self.env:
-            if not ENV_KEY.fullmatch(key):
-                raise ValueError(f"'{key}' is not the name of a variable: use letters, digits and '_'")
         return self
 
 

@@ -4,28 +4,30 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from leeward.errors import Invalid, Problem
 from leeward.model.app import AppSpec
+from leeward.model.document import decoded, document, shown
 
-MAX_BYTES = 256 * 1024
 _MANIFEST = "leeward.yaml"
+# pydantic speaks of Python's types; the user wrote YAML.
+_KEYS_AND_VALUES = frozenset({"dict_type", "mapping_type", "model_type", "model_attributes_type"})
+_LIST = frozenset({"tuple_type", "list_type"})
 
 
-def manifest(text: str, app: str | None = None) -> AppSpec:
+def manifest(text: str | bytes, app: str | None = None) -> AppSpec:
     """The spec in the text of a manifest; `app` chooses one where it has several (`apps:`).
 
     Raises Invalid with the path, the user's value and a did-you-mean for every problem.
     """
     value = _load(text)
     if "apps" in value:
-        return _one_of(value["apps"], app)
+        return _one_of(value, app)
     return spec(value)
 
 
-def names(text: str) -> tuple[str, ...]:
+def names(text: str | bytes) -> tuple[str, ...]:
     """The names of the apps in a manifest with `apps:`, else ()."""
     apps = _load(text).get("apps")
     return tuple(str(name) for name in apps) if isinstance(apps, Mapping) else ()
@@ -39,29 +41,18 @@ def spec(value: Mapping[str, Any]) -> AppSpec:
         raise Invalid([_problem(item) for item in error.errors()]) from error
 
 
-def _load(text: str) -> Mapping[str, Any]:
-    if len(text) > MAX_BYTES:
-        raise Invalid(f"{_MANIFEST} is {len(text)} bytes long, more than {MAX_BYTES}")
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise Invalid(
-            f"{_MANIFEST} is not YAML{place}", hint="indent with spaces, and quote values with ':'"
-        ) from error
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise Invalid(
-            f"{_MANIFEST} must hold keys and values, not {type(value).__name__}", hint="begin with 'name: my-app'"
-        )
-    return value
+def _load(text: str | bytes) -> Mapping[str, Any]:
+    return document(text if isinstance(text, str) else decoded(text, _MANIFEST), _MANIFEST)
 
 
-def _one_of(apps: object, app: str | None) -> AppSpec:
+def _one_of(value: Mapping[str, Any], app: str | None) -> AppSpec:
+    apps = value["apps"]
     if not isinstance(apps, Mapping) or not apps:
         raise Invalid([Problem("apps", "must hold a mapping of names to apps")])
+    beside = [key for key in value if key not in ("apps", "name")]
+    if beside:
+        hint = "write it below each app that it is for"
+        raise Invalid([Problem(str(key), "cannot stand beside 'apps'", hint) for key in beside])
     if app is None and len(apps) > 1:
         known = ", ".join(f"'{name}'" for name in apps)
         raise Invalid(f"{_MANIFEST} has several apps: {known}", hint="choose one with --app")
@@ -70,10 +61,10 @@ def _one_of(apps: object, app: str | None) -> AppSpec:
         raise Invalid(
             f"{_MANIFEST} has no app '{chosen}'", hint=_did_you_mean(str(chosen), [str(name) for name in apps])
         )
-    value = apps[chosen] or {}
-    if not isinstance(value, Mapping):
-        raise Invalid([Problem(f"apps/{chosen}", "must hold keys and values")])
-    return spec({"name": chosen, **value})
+    one = apps[chosen] or {}
+    if not isinstance(one, Mapping):
+        raise Invalid([Problem(f"apps/{chosen}", f"must hold keys and values, not '{shown(one)}'")])
+    return spec({"name": chosen, **one})
 
 
 def _problem(item: Any) -> Problem:
@@ -82,8 +73,14 @@ def _problem(item: Any) -> Problem:
     message = message[:1].lower() + message[1:]
     if item["type"] == "extra_forbidden":
         return Problem(path, message, _did_you_mean(str(item["loc"][-1]), _known(item["loc"][:-1])))
-    if item["type"] != "value_error" and not isinstance(item["input"], Mapping):
-        message = f"{message}, not '{item['input']}'"
+    if item["type"] in _KEYS_AND_VALUES:
+        message = "must hold keys and values"
+    elif item["type"] in _LIST:
+        message = "must be a list, as in [a, b]"
+    elif item["type"] == "string_type":
+        message = "must be text"
+    if item["type"] != "value_error":
+        message = f"{message}, not '{shown(item['input'])}'"
     return Problem(path, message)
 
 
