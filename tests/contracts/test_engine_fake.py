@@ -10,6 +10,7 @@ from leeward.fakes.timer import ENDLESS, RunOutcome
 from leeward.model.runtime import InstanceState
 from tests.contracts.engine import EngineContract
 from tests.contracts.timer import TimerContract
+from tests.contracts.volumes import VolumeContract
 
 
 class _Clock:
@@ -78,6 +79,12 @@ class FakeWorld:
 
 
 class TestFakeEngine(EngineContract, TimerContract):
+    @pytest.fixture
+    def world(self) -> FakeWorld:
+        return FakeWorld()
+
+
+class TestVolumesOfFakeEngine(VolumeContract):
     @pytest.fixture
     def world(self) -> FakeWorld:
         return FakeWorld()

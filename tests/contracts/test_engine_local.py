@@ -8,6 +8,7 @@ import pytest
 from tests.contracts.engine import EngineContract
 from tests.contracts.timer import TimerContract
 from tests.contracts.tiny import Machine, machine, needs_docker
+from tests.contracts.volumes import VolumeContract
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,13 @@ class TestTimersOfLocalEngine(TimerContract):
 
 
 class TestLocalEngine(EngineContract):
+    @pytest.fixture
+    async def world(self, home: Path) -> AsyncIterator[Machine]:
+        async with machine(home, keep_networks=True) as made:
+            yield made
+
+
+class TestVolumesOfLocalEngine(VolumeContract):
     @pytest.fixture
     async def world(self, home: Path) -> AsyncIterator[Machine]:
         async with machine(home, keep_networks=True) as made:

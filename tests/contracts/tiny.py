@@ -209,9 +209,14 @@ class Machine:
     def networks(self) -> list[str]:
         return docker("network", "ls", "-q", "--filter", f"label=leeward.home={self.engine.home}").split()
 
+    def volumes(self) -> list[str]:
+        return docker("volume", "ls", "-q", "--filter", f"label=leeward.home={self.engine.home}").split()
+
     def clean(self, *, networks: bool = True) -> None:
         if containers := self.containers():
             docker("rm", "-f", *containers)
+        if volumes := self.volumes():
+            docker("volume", "rm", *volumes)
         if networks and (found := self.networks()):
             docker("network", "rm", *found)
 

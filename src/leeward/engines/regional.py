@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from dataclasses import replace
 from typing import Any
 
-from leeward.errors import Invalid, LeewardError, Unavailable
+from leeward.errors import Invalid, LeewardError, Problem, Unavailable
 from leeward.model.region import LOCAL, Examined, Region
 from leeward.model.run import Run, SeenRun, Timed, Wanted
 from leeward.model.runtime import Instance, Observed, Usage, Workload
-from leeward.ports import Engine, Examines, Renders, Say, Timer
+from leeward.model.volume import Volume
+from leeward.ports import Engine, Examines, Keeps, Renders, Say, Timer
 
 log = logging.getLogger(__name__)
 
@@ -220,6 +221,42 @@ class RegionalEngine:
     def _where(self, app: str) -> Sequence[Timer]:
         there = [self._engine(name) for name in sorted({LOCAL, *self._homes.get(app, ())})]
         return [engine for engine in there if isinstance(engine, Timer)]
+
+    # --- volumes ------------------------------------------------------------------------------------------
+
+    async def volumes(self, app: str = "") -> Sequence[Volume]:
+        """Every volume in the regions that answer; of one app also those that it left elsewhere."""
+        found: list[Volume] = []
+        for name, engine in list(self._engines.items()):
+            if not isinstance(engine, Keeps):
+                continue
+            try:
+                found += [replace(volume, region=name) for volume in await engine.volumes(app)]
+            except Unavailable:
+                if name == LOCAL or name in self._homes.get(app, ()):
+                    raise
+        return tuple(sorted(found, key=lambda each: (each.app, each.title, each.region)))
+
+    async def delete_volume(self, volume: Volume) -> None:
+        """Remove a volume that nobody uses, in its region."""
+        await self._keeper(volume.region).delete_volume(volume)
+
+    async def unfit(self, wants: Sequence[Workload]) -> Sequence[Problem]:
+        """What of the volumes of these workloads cannot be had in their regions."""
+        found: list[Problem] = []
+        for region in sorted({want.region for want in wants if want.volumes}):
+            found += await self._keeper(region).unfit([want for want in wants if want.region == region])
+        return tuple(found)
+
+    def _keeper(self, region: str) -> Keeps:
+        engine = self._engine(region)
+        if not isinstance(engine, Keeps):
+            raise Unavailable(f"region '{region}' keeps no volumes")
+        return engine
+
+    def meets_edge(self, region: str) -> bool:
+        """Whether requests for the apps of a region pass the platform's edge, so that one that is asleep can be woken."""
+        return not getattr(self._engines.get(region), "own_way_in", False)
 
     # --- further abilities --------------------------------------------------------------------------------
 

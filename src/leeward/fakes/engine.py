@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from leeward.errors import NotFound
+from leeward.errors import NotFound, Problem
 from leeward.fakes.timer import FakeTimer
+from leeward.fakes.volumes import FakeVolumes
 from leeward.model.run import Run, SeenRun, Timed
 from leeward.model.runtime import Instance, InstanceState, Observed, Usage, Workload
+from leeward.model.volume import Volume
 from leeward.ports.world import Clock, Say
 
 _WORKER_READY_S = 2.0
@@ -52,6 +54,8 @@ class FakeEngine:
     _count: int = 0
     timer: FakeTimer = field(init=False)
     """What runs by the clock."""
+    kept: FakeVolumes = field(default_factory=FakeVolumes)
+    """Volumes, as if on a disk."""
 
     def __post_init__(self) -> None:
         self.timer = FakeTimer(self._now)
@@ -185,12 +189,25 @@ class FakeEngine:
         """As `timer` does."""
         await self.timer.forget(app, run)
 
+    async def volumes(self, app: str = "") -> Sequence[Volume]:
+        """Every volume, of one app or of all, with the instances that have it."""
+        return self.kept.list(app, {id: running.want for id, running in self._running.items()})
+
+    async def delete_volume(self, volume: Volume) -> None:
+        """As `kept` does."""
+        self.kept.delete(volume, {id: running.want for id, running in self._running.items()})
+
+    async def unfit(self, wants: Sequence[Workload]) -> Sequence[Problem]:
+        """As `kept` does."""
+        return self.kept.unfit(wants)
+
     # --- inside -------------------------------------------------------------------------------------------
 
     def _now(self) -> float:
         return self.clock.now().timestamp()
 
     def _start(self, want: Workload) -> None:
+        self.kept.ensure(want)
         self._count += 1
         id = f"lee-{want.app}-{want.process}-g{want.generation}-{self._count}"
         instance = Instance(

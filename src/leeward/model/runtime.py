@@ -7,6 +7,7 @@ from enum import StrEnum
 from leeward.model.app import Health, Instances
 from leeward.model.region import LOCAL
 from leeward.model.secret import Env
+from leeward.model.volume import Mount
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Workload:
     """Between what an engine that scales by itself may choose; others run `instances`."""
     hosts: tuple[str, ...] = ()
     """The app's own domains, for engines that have a way in of their own."""
+    volumes: tuple[Mount, ...] = ()
+    """Disk space that outlives instances; all instances of the process see the same."""
 
 
 class InstanceState(StrEnum):

@@ -1,6 +1,6 @@
 """The seams: what we need from the world, and what we remember."""
 
-from leeward.ports.abilities import Examines, Renders
+from leeward.ports.abilities import Examines, Keeps, Renders
 from leeward.ports.stores import (
     AccessStore,
     AppStore,
@@ -71,6 +71,7 @@ __all__ = [
     "Gits",
     "ImageContent",
     "ImageStore",
+    "Keeps",
     "LayerContent",
     "LogStore",
     "LoginStore",

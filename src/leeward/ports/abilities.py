@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from leeward.errors import Problem
 from leeward.model.region import Examined
 from leeward.model.run import Wanted
+from leeward.model.runtime import Workload
+from leeward.model.volume import Volume
 
 
 @runtime_checkable
@@ -22,4 +25,21 @@ class Examines(Protocol):
 
     async def examine(self) -> Sequence[Examined]:
         """Each thing that was looked at. Never raises for a region that is wrong: that is its answer."""
+        ...
+
+
+@runtime_checkable
+class Keeps(Protocol):
+    """An engine that keeps volumes: they outlive instances, releases and, unless they are deleted, their app."""
+
+    async def volumes(self, app: str = "") -> Sequence[Volume]:
+        """Every volume, of one app or of all, with who has it now."""
+        ...
+
+    async def delete_volume(self, volume: Volume) -> None:
+        """Remove a volume with all that is in it; repeatable. Raises Conflict while an instance has it."""
+        ...
+
+    async def unfit(self, wants: Sequence[Workload]) -> Sequence[Problem]:
+        """What of the volumes of these workloads cannot be had where they are to run."""
         ...

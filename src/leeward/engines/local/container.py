@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from leeward.engines.local.mounts import VOLUMES, container_mounts, mounts_of, mounts_text
 from leeward.model.app import Health
 from leeward.model.runtime import Workload
+from leeward.model.volume import Mount
 from leeward.plan.command import arguments
 from leeward.plan.environment import variables
 
@@ -62,6 +64,7 @@ class Container:
     """Its address in the network of names."""
     run: str = ""
     """Which run of a schedule it is, as text."""
+    volumes: tuple[Mount, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -105,6 +108,7 @@ def labels_of(want: Workload, home: str, role: str = INSTANCE) -> dict[str, str]
         "leeward.millicpu": str(want.millicpu),
         "leeward.memory-mib": str(want.memory_mib),
         "leeward.health": want.health.model_dump_json() if want.health is not None else "",
+        **({VOLUMES: mounts_text(want.volumes)} if want.volumes else {}),
     }
 
 
@@ -150,6 +154,8 @@ def render(
     if want.read_only:
         # Half of the memory: a full /tmp is an error that a process can handle, memory that is used up is not.
         host["Tmpfs"] = {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={max(16, want.memory_mib // 2)}m"}
+    if want.volumes:
+        host["Mounts"] = container_mounts(want, home)
     if parent:
         host["CgroupParent"] = parent
     return {
@@ -195,6 +201,7 @@ def parse(shown: Mapping[str, Any], network: str, names: str) -> Container:
         named=names in networks,
         named_host=(networks.get(names) or {}).get("IPAddress") or "",
         run=labels.get(RUN_LABEL, ""),
+        volumes=mounts_of(labels),
     )
 
 

@@ -25,6 +25,7 @@ from leeward.engines.local.network import (
     subnets_of,
 )
 from leeward.engines.local.sight import Sight
+from leeward.engines.local.volumes import Volumes, made_or_gone
 from leeward.engines.loop import Tasks
 from leeward.errors import Conflict, LeewardError, NotFound, RolloutFailed, Unavailable
 from leeward.model.runtime import Workload
@@ -47,13 +48,23 @@ class Host:
 class Deeds:
     """The only place that changes anything in Docker. Touches nothing without our home's label."""
 
-    def __init__(self, dockerd: Dockerd, home: str, pool: str, sight: Sight, follower: Follower, tasks: Tasks) -> None:
+    def __init__(
+        self,
+        dockerd: Dockerd,
+        home: str,
+        pool: str,
+        sight: Sight,
+        follower: Follower,
+        tasks: Tasks,
+        volumes: Volumes,
+    ) -> None:
         self._dockerd = dockerd
         self._home = home
         self._pool = pool
         self._sight = sight
         self._follower = follower
         self._tasks = tasks
+        self._volumes = volumes
         self._host: Host | None = None
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._subnets = asyncio.Lock()
@@ -103,7 +114,9 @@ class Deeds:
             # Once the container is there, its networks are not swept away.
             async with self._locks[want.project]:
                 await self._ensure_networks(want.project)
+                await self._volumes.ensure(want)
                 made = await self._dockerd.ask("POST", "containers/create", body, name=name)
+                await made_or_gone(self._volumes, self._dockerd, made["Id"], want)
         except NotFound as error:
             self._sight.starting.discard(name)
             raise RolloutFailed(

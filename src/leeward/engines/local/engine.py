@@ -16,12 +16,14 @@ from leeward.engines.local.plan import Drain, Start, Step, Stop, Unboost, boosts
 from leeward.engines.local.runs import Runs
 from leeward.engines.local.sight import REFRESH_S, Sight
 from leeward.engines.local.timers import Timers
+from leeward.engines.local.volumes import Volumes
 from leeward.engines.local.watch import Watch
 from leeward.engines.loglines import LogSink
 from leeward.engines.loop import Tasks, every, forever
-from leeward.errors import LeewardError
+from leeward.errors import LeewardError, Problem
 from leeward.model.run import Run, SeenRun, Timed
 from leeward.model.runtime import Observed, Usage, Workload
+from leeward.model.volume import Volume
 from leeward.ports.world import Clock, Say
 from leeward.settings import Settings
 
@@ -43,7 +45,10 @@ class LocalEngine:
         self._sight = Sight(self._dockerd, self.home, self._now)
         follower = Follower(self._dockerd, logs)
         self._watch = Watch(self._dockerd, self.home, self._sight, follower, self._tasks, self._now, settings.domain)
-        self._deeds = Deeds(self._dockerd, self.home, settings.network_pool, self._sight, follower, self._tasks)
+        self._volumes = Volumes(self._dockerd, self.home, settings.home / "volumes", self._sight)
+        self._deeds = Deeds(
+            self._dockerd, self.home, settings.network_pool, self._sight, follower, self._tasks, self._volumes
+        )
         self._runs = Runs(self._dockerd, self._sight, self._deeds)
         self._timers = Timers(
             self._dockerd,
@@ -76,6 +81,7 @@ class LocalEngine:
                 group.create_task(every(_FIREWALL_S, "firewall", self._hold_firewall))
                 group.create_task(every(_BOOST_S, "boost", self._lower))
                 group.create_task(every(_DISKS_S, "disks", self.bound_disks))
+                group.create_task(every(_DISKS_S, "volumes", self._volumes.measure))
                 group.create_task(every(_TIMED_S, "time of runs", self._timers.bound))
                 group.create_task(forever("leftovers", self._sweep_leftovers))
         finally:
@@ -271,3 +277,18 @@ class LocalEngine:
     async def forget(self, app: str, run: str) -> None:
         """Remove the container of a run that has ended."""
         await self._timers.forget(app, run)
+
+    # --- volumes ------------------------------------------------------------------------------------------
+
+    async def volumes(self, app: str = "") -> Sequence[Volume]:
+        """Every volume, of one app or of all."""
+        await self._looked()
+        return await self._volumes.list(app)
+
+    async def delete_volume(self, volume: Volume) -> None:
+        """Remove a volume that nobody uses, with all that is in it."""
+        await self._volumes.delete(volume)
+
+    async def unfit(self, wants: Sequence[Workload]) -> Sequence[Problem]:
+        """Every instance of this machine can share a volume."""
+        return ()
