@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from leeward.errors import Invalid, Problem
+from leeward.model.quota import Quotas, parse_quotas
 
 CONFIG_FILE = Path("/etc/leeward/config.toml")
 MIB = 1024 * 1024

@@ -23,6 +23,7 @@ from leeward.fakes.edge import FakeEdge
 from leeward.fakes.engine import FakeEngine
 from leeward.fakes.registry import FakeRegistry
 from leeward.fakes.source import FakeSource
+from leeward.model.quota import parse_quotas
 from leeward.model.release import Deploy, DeployKind, DeployStatus, SourceKind, SourceRef
 from leeward.model.runtime import LogLine
 from leeward.model.wish import App
@@ -60,6 +61,7 @@ class Stage:
     images: FakeBaseImages = field(default_factory=FakeBaseImages)
     budget: int = 10_500_000
     keep: int = 10
+    quota: str = ""
     watching: list[asyncio.Task[None]] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set each time a deploy ended."""
@@ -71,7 +73,7 @@ class Stage:
         self.watching.append(asyncio.create_task(_watch(self.engine, fresh.apps)))
         receipts = Receipts(self.edge, self.stores.deploys, ("127.0.0.1", 9), "lee.localhost", after_s=0.0)
         fresh.receipts = receipts
-        rollout = Rollout(self.stores, self.engine, self.registry, fresh.apps, receipts)
+        rollout = Rollout(self.stores, self.engine, self.registry, fresh.apps, receipts, parse_quotas(self.quota))
         images = asyncio.Lock()
         fresh.bases = Bases(self.stores, self.registry, self.images, Clock())
         sources = dict.fromkeys((SourceKind.GIT, SourceKind.UPLOAD, SourceKind.PUSH), self.source)
@@ -86,6 +88,7 @@ class Stage:
             images,
             "lee.localhost",
             fresh.bases,
+            parse_quotas(self.quota),
         )
         fresh.deploys = Deploys(self.stores, phases, Clock(), lease_s=60)
         fresh.deploys.done = lambda app: self.ended.set()

@@ -80,6 +80,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command("bases undo", "bases:undo", "Take rebases back."),
     ),
     "Regions": (
+        Command("projects", "projects:list_projects", "List the projects: what each asks for, and how much it may."),
         Command(
             "regions list", "regions:list_regions", "List the regions: this machine, and the clusters that were added."
         ),

@@ -10,6 +10,7 @@ from leeward.control.jobs import Jobs, first
 from leeward.control.loop import pause
 from leeward.control.receipts import Counted, Receipts
 from leeward.errors import Conflict, NotFound, RolloutFailed
+from leeward.model.quota import NO_QUOTAS, Quotas
 from leeward.model.region import LOCAL
 from leeward.model.release import Deploy, DeployKind, Phase, Receipt, Release
 from leeward.model.wish import App
@@ -17,6 +18,7 @@ from leeward.plan.deploy import Hopeless, Proven, verdict
 from leeward.plan.release import WEB, overrides_of, renewed, wished_env
 from leeward.plan.workload import same_instances, workloads
 from leeward.ports import Engine, Registry, Say, Stores
+from leeward.ports.projects import refuse_over_quota
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +38,13 @@ class Rollout:
         registry: Registry,
         apps: Apps,
         receipts: Receipts,
+        quotas: Quotas = NO_QUOTAS,
     ) -> None:
         self._stores = stores
         self._registry = registry
         self._apps = apps
         self._receipts = receipts
+        self._quotas = quotas
         self.jobs = Jobs(stores, engine, registry)
 
     async def run(self, deploy: Deploy, say: Say, save: Save) -> Deploy:
@@ -50,6 +54,7 @@ class Rollout:
             raise Conflict(f"app '{app.name}' is being deleted")
         release = await self._release(deploy, app)
         live = await self._apps.release(app.name, app.live) if app.live is not None else None
+        await self._refuse_over_quota(app, release)
         if release.spec.region == LOCAL:
             await self._registry.ensure(release.image)
         in_place = live is not None and deploy.kind is not DeployKind.RESTART and same_instances(live, release)
@@ -79,6 +84,13 @@ class Rollout:
 
     def _told(self, deploy: Deploy, live: Release | None, count: Counted | None) -> Receipt | None:
         """The receipt as it stands now; streams that are open on the old instances are looked after."""
+    async def _refuse_over_quota(self, app: App, release: Release) -> None:
+        """Asked before anything of the release is made, on whatever engine. Raises RolloutFailed."""
+        try:
+            await refuse_over_quota(self._stores, self._quotas, app, release.spec)
+        except Conflict as error:
+            raise RolloutFailed(error.message, hint=error.hint, code=error.code) from error
+
         web = live.spec.processes.get(WEB) if live is not None else None
         if count is not None and web is not None:
             self._receipts.follow(deploy.id, deploy.app, count, web.health.drain)

@@ -18,7 +18,7 @@ def kubernetes(settings: Settings, logs: LogStore, clock: Clock, region: Region)
     from leeward.engines.kubernetes.options import rules_of
 
     check(region)
-    rules = rules_of(region, home_id(str(settings.home)), settings.domain, settings.registry)
+    rules = rules_of(region, home_id(str(settings.home)), settings.domain, settings.registry, settings.quotas)
     credentials = region.credentials.reveal() if region.credentials else ""
     return KubernetesEngine(rules, credentials, region.context, logs, clock)
 

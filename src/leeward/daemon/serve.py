@@ -128,7 +128,7 @@ class Plane:
             self.cron,
         )
         receipts = Receipts(self.edge, stores.deploys, ("127.0.0.1", settings.https_port), settings.domain)
-        rollout = Rollout(stores, self.engine, self.registry, self.apps, receipts)
+        rollout = Rollout(stores, self.engine, self.registry, self.apps, receipts, settings.quotas)
         images = asyncio.Lock()
         uploads = UploadSource(settings)
         sources: dict[SourceKind, Source] = {
@@ -151,6 +151,7 @@ class Plane:
             self.bases,
         )
         self.deploys = Deploys(stores, phases, clock, at_once=max(4, 2 * settings.builds), lease_s=settings.lease_s)
+            settings.quotas,
         self.deploys.done = lambda app: self.poke(f"app/{app}")
         self.samples = Samples(stores, self.engine, self.edge)
         self.scaler = Autoscaler(stores, self.apps, self.samples)

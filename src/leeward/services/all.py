@@ -18,6 +18,7 @@ from leeward.services.logs import Logs
 from leeward.services.metrics import Metrics
 from leeward.services.packages import Packages
 from leeward.services.platform import Platform
+from leeward.services.projects import Projects
 from leeward.services.regions import Regions
 from leeward.services.registries import Registries
 from leeward.services.runs import Runs
@@ -52,6 +53,7 @@ class Services:
     metrics: Metrics = field(init=False)
     events: Events = field(init=False)
     platform: Platform = field(init=False)
+    projects: Projects = field(init=False)
     regions: Regions = field(init=False)
     bases: Bases = field(init=False)
     packages: Packages = field(init=False)
@@ -84,6 +86,7 @@ class Services:
             "metrics": Metrics(context),
             "events": Events(context),
             "platform": Platform(context),
+            "projects": Projects(context),
             "regions": Regions(context),
             "bases": Bases(context, deploys),
             "packages": Packages(context),

@@ -19,6 +19,7 @@ from leeward.model.wish import App, Override
 from leeward.plan.release import WEB, overridden
 from leeward.plan.timed import timed_names
 from leeward.ports import Page
+from leeward.ports.projects import refuse_over_quota
 from leeward.services.context import Context, require, standing
 from leeward.services.deploys import Deploys
 from leeward.services.hosts import refuse_taken
@@ -180,6 +181,8 @@ class Apps:
         known = [process.name for process in process_views(app, release, self._context.seen.get(name))]
         changes = wanted_overrides(processes or {}, size, known)
         _refuse_copies(changes, timed_names(release))
+        wished = overridden(release.spec, _with(app, changes))
+        await refuse_over_quota(self._stores, self._context.settings.quotas, app, wished)
         await self._stores.apps.update(name, lambda old: replace(standing(old), overrides=_with(old, changes)))
         said = ", ".join(_said(process, change) for process, change in sorted(changes.items()))
         await self._context.note(caller, "app.scaled", f"app '{name}' scaled: {said}", name)

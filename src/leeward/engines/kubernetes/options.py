@@ -8,6 +8,7 @@ from typing import Any
 
 from leeward.engines.kubernetes.rules import Pool, Quota, Rules
 from leeward.errors import Invalid, Problem
+from leeward.model.quota import NO_QUOTAS, Quotas
 from leeward.model.region import BUILDS_OPTIONS, Region
 
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_./]{0,251}[A-Za-z0-9])?")
@@ -16,7 +17,7 @@ _IMAGE = re.compile(r"[a-z0-9][-a-zA-Z0-9._/:@]{0,254}")
 _GATEWAY = re.compile(r"[a-z0-9][-a-z0-9]{0,62}/[a-z0-9][-a-z0-9.]{0,252}")
 
 
-def rules_of(region: Region, home: str, domain: str, own_registry: str) -> Rules:
+def rules_of(region: Region, home: str, domain: str, own_registry: str, projects: Quotas = NO_QUOTAS) -> Rules:
     """The rules of a region. Raises Invalid naming every option that is unknown or wrong."""
     problems: list[Problem] = []
     found: dict[str, Any] = {}
@@ -46,6 +47,7 @@ def rules_of(region: Region, home: str, domain: str, own_registry: str) -> Rules
         registry=region.registry,
         pull_secret=region.pull_secret,
         quota=quota,
+        projects=projects,
         **found,
     )
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from leeward.engines.kubernetes.gke import LOAD_BALANCERS
 from leeward.engines.kubernetes.names import ACCOUNT, PULL_SECRET, metadata, namespace
-from leeward.engines.kubernetes.rules import Rules
+from leeward.engines.kubernetes.rules import Rules, bounded
+from leeward.model.quota import quota_of
 from leeward.model.region import Profile
 from leeward.model.sizes import SIZES
 
@@ -65,16 +66,16 @@ def _pull_secret(project: str, rules: Rules, hidden: bool) -> Sequence[dict[str,
 
 
 def _quota(project: str, rules: Rules) -> dict[str, Any]:
-    quota = rules.quota
+    quota = bounded(rules.quota, quota_of(rules.projects, project))
     return {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
         "metadata": metadata("leeward", rules, project),
         "spec": {
             "hard": {
-                "pods": str(quota.instances),
-                "limits.cpu": str(quota.cores),
-                "limits.memory": f"{quota.memory_gib}Gi",
+                "pods": quota.pods,
+                "limits.cpu": quota.cpu,
+                "limits.memory": quota.memory,
                 "services.loadbalancers": "0",
                 "services.nodeports": "0",
             }

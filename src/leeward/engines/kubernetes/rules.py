@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from leeward.model.quota import ProjectQuota, Quotas
 from leeward.model.region import Profile
 from leeward.model.secret import Secret
 
@@ -58,6 +59,8 @@ class Rules:
     """How much of a size's CPU is reserved; below 100, nodes are overcommitted."""
     disk_mib: int = 1024
     quota: Quota = Quota()
+    projects: Quotas = field(default_factory=dict)
+    """What the platform lets each project ask for, wherever its apps run."""
     gateway: str = ""
     """`namespace/name` of the Gateway that takes requests in; '' when the platform's own edge does."""
     gateway_class: str = ""
@@ -76,3 +79,29 @@ def pulled(image: str, rules: Rules) -> str:
     if rules.registry and rules.own_registry and image.startswith(f"{rules.own_registry}/"):
         return f"{rules.registry}/{image.removeprefix(f'{rules.own_registry}/')}"
     return image
+
+
+# During a rollout both releases stand side by side.
+_SIDES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A quota in the cluster's own words."""
+
+    pods: str
+    cpu: str
+    memory: str
+
+
+def bounded(quota: Quota, project: ProjectQuota) -> Bounds:
+    """What the API server lets a project have: the operator's bound, or what the platform lets it ask for, twice."""
+    pods, cores, memory = quota.instances, quota.cores * 1000, quota.memory_gib * 1024
+    pods = pods if project.instances is None else min(pods, _SIDES * project.instances)
+    cores = cores if project.millicpu is None else min(cores, _SIDES * project.millicpu)
+    memory = memory if project.memory_mib is None else min(memory, _SIDES * project.memory_mib)
+    return Bounds(
+        str(pods),
+        f"{cores}m" if cores % 1000 else str(cores // 1000),
+        f"{memory}Mi" if memory % 1024 else f"{memory // 1024}Gi",
+    )
