@@ -254,13 +254,25 @@ class RealEdge:
         texts = [file.read_text() for file in sorted((self.home / "edge" / "workers").iterdir())]
         return [int(text) for text in texts if text]
 
+    def helpers(self) -> list[int]:
+        """The pids of those that look after the cache; they have this home's configuration open."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (process / "cmdline").read_bytes().startswith(b"nginx: cache") and any(
+                    os.readlink(file).startswith(f"{self.home}/") for file in (process / "fd").iterdir()
+                ):
+                    found.append(int(process.name))
+        return found
+
     async def remove(self) -> None:
         """Leave nothing behind."""
+        helpers = self.helpers()
         await self.stop()
         await self.edge.close()
-        for pid in self.workers():
+        for pid in [*self.workers(), *helpers]:
             with contextlib.suppress(ProcessLookupError, FileNotFoundError):
-                if b"nginx: worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith((b"nginx: worker", b"nginx: cache")):
                     os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.home, ignore_errors=True)
 

@@ -18,6 +18,7 @@ from tests.edge_stage import App, RealEdge, app, free_port, why_not
 
 from leeward.edges.embedded import server
 from leeward.errors import Unavailable
+from leeward.host.supervision import orphans as orphans_of
 from leeward.model.route import BOUNDS_MS, Route
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
@@ -518,6 +519,41 @@ async def test_a_killed_master_is_followed_by_one_that_serves_all_with_no_reques
     assert load.failures == []
     assert (await real.ask("gone.lee.localhost")).status == 404
     await until(lambda: not any(Path(f"/proc/{pid}/cmdline").is_file() and alive(pid) for pid in orphans), 15)
+
+
+async def test_what_looked_after_the_cache_of_a_killed_master_goes_and_that_of_another_edge_stays(
+    real: RealEdge,
+) -> None:
+    other = RealEdge()
+    try:
+        await other.start()
+        await until(lambda: real.helpers() and other.helpers())
+        orphans, others = real.helpers(), other.helpers()
+        await real.kill_master()
+        await other.kill_master()
+
+        await real.start()
+
+        await until(lambda: not any(alive(pid) for pid in orphans), 15)
+        assert real.helpers()
+        # Nginx's own loader ends a minute after its start.
+        assert any(alive(pid) for pid in others)
+        await other.start()
+        await until(lambda: not any(alive(pid) for pid in others), 15)
+    finally:
+        await other.remove()
+
+
+async def test_lee_finds_what_a_killed_edge_left_also_after_its_workers_have_gone(real: RealEdge) -> None:
+    await until(lambda: real.helpers())
+    before = real.helpers()
+    await real.kill_master()
+    for pid in real.workers():
+        os.kill(pid, signal.SIGKILL)
+
+    found = {pid for pid, _ in orphans_of(real.settings, ())}
+
+    assert {pid for pid in before if alive(pid)} <= found
 
 
 def alive(pid: int) -> bool:

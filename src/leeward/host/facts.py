@@ -143,6 +143,14 @@ def listens_below(home: Path, process: psutil.Process) -> bool:
         return False
 
 
+def opened_below(home: Path, process: psutil.Process) -> bool:
+    """Whether a process has a file of this home open: how a helper of nginx is known, which has no socket either."""
+    try:
+        return any(file.path.startswith(f"{home}/") for file in process.open_files())
+    except psutil.Error:
+        return False
+
+
 def runs_below(home: Path, pid: int) -> bool:
     """Whether a process was started with a file of this home on its command line, or its parent was."""
     try:

@@ -18,7 +18,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from leeward.errors import Unavailable
 from leeward.host.command import run
-from leeward.host.facts import listens, listens_below
+from leeward.host.facts import listens, listens_below, opened_below
 from leeward.host.units import MARK, Program, fingerprint, inherited, log_file, supervisor_conf, systemd_unit, unit_name
 from leeward.settings import Settings
 
@@ -261,11 +261,12 @@ def orphans(settings: Settings, programs: Sequence[Program]) -> list[tuple[int, 
 
 
 def _masterless(home: Path) -> list[int]:
-    """Workers of a killed nginx: they go on, have neither mark nor arguments, but share a socket of this home, or the
-    process group of one that does."""
-    mine = [process for process in psutil.process_iter(["name"]) if process.info["name"] == "nginx"]
-    groups = {_group(process.pid) for process in mine if listens_below(home, process)} - {0}
-    return [process.pid for process in mine if _group(process.pid) in groups]
+    """What is left of a killed nginx: it goes on, has neither mark nor arguments, but a socket or a file of this home
+    open, or the process group of one that does."""
+    every = [process for process in psutil.process_iter(["name"]) if process.info["name"] == "nginx"]
+    mine = {process.pid for process in every if listens_below(home, process) or opened_below(home, process)}
+    groups = {_group(pid) for pid in mine} - {0}
+    return [process.pid for process in every if process.pid in mine or _group(process.pid) in groups]
 
 
 def _group(pid: int) -> int:
