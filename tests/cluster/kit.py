@@ -117,9 +117,18 @@ def _bootstrap(target: Path) -> None:
         "--dpkgopt=path-exclude=/usr/share/doc/*",
         "--dpkgopt=path-exclude=/usr/share/locale/*",
     )
-    argv = ("mmdebstrap", "--mode=root", "--variant=essential", "--format=tar", f"--include={','.join(PACKAGES)}")
+    # With mounts of its own, which end with it.
+    apart = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--")
+    argv = (
+        *apart,
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=essential",
+        "--format=tar",
+        f"--include={','.join(PACKAGES)}",
+    )
     try:
-        run("nice", "-n", "5", *argv, *options, _SUITE, str(target), timeout_s=900)
+        run("nice", "-n", "5", *argv, *options, _SUITE, str(target), timeout_s=900, env={"TMPDIR": str(target.parent)})
     except RuntimeError as error:
         raise Missing(f"the packages of an image of BuildKit could not be had: {error}") from error
 

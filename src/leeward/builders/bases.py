@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import tarfile
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from leeward.builders.command import last_words, must
 from leeward.builders.newer import Newer
 from leeward.builders.process import output
 from leeward.builders.recipes import RECIPES, Recipe, tags
+from leeward.builders.scratch import scratch, sweep
 from leeward.errors import BuildFailed, NotFound
 from leeward.model.image import Base, BaseMark, Upgrade
 from leeward.plan.rebase import abi, content, labels
@@ -49,9 +49,13 @@ class Bases:
         self._node: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._docker = (str(settings.docker_command), "--host", f"unix://{settings.docker_socket}")
         self._newer = Newer(settings)
+        self._swept = False
 
     async def ensure(self, flavours: Iterable[str], say: Say) -> None:
         """Have the images of these flavours; callers at the same time share one making. Raises BuildFailed."""
+        if not self._swept:
+            for folder in await asyncio.to_thread(self.sweep):
+                say(f"'{folder}' was left by a death and stays: something is mounted in it, see `findmnt`")
         tasks = [self._task(RECIPES[flavour], say) for flavour in dict.fromkeys(flavours)]
         if tasks:
             await asyncio.gather(*(asyncio.shield(task) for task in tasks))
@@ -142,7 +146,7 @@ class Bases:
             say(f"making base image {recipe.flavour} anew: {len(upgrades)} newer, like {upgrades[0]}")
             with self._work(recipe) as work:
                 async with self._slots:
-                    tar = await bootstrap.make(recipe, self._settings, work)
+                    tar = await bootstrap.make(recipe, self._settings, work, say)
                 await self._import(recipe, tar)
                 await asyncio.to_thread(self._keep, recipe, tar)
 
@@ -157,8 +161,8 @@ class Bases:
     async def _status(self, image: str) -> str:
         """The dpkg status in an image. Raises BuildFailed."""
         code, id = await output((*self._docker, "create", image, "true"))
-        with tempfile.TemporaryDirectory(prefix="status-", dir=self._folder()) as folder:
-            file = Path(folder) / "status"
+        with scratch(self._folder(), "status-") as folder:
+            file = folder / "status"
             try:
                 copied, text = await output((*self._docker, "cp", f"{id}:{STATUS}", str(file)))
                 if code or copied:
@@ -188,7 +192,7 @@ class Bases:
                 await self._import(recipe, tar)
                 return
             say(f"making base image {recipe.flavour} from Debian packages (once on this machine)")
-            tar = await bootstrap.make(recipe, self._settings, work)
+            tar = await bootstrap.make(recipe, self._settings, work, say)
             await asyncio.gather(self._import(recipe, tar), asyncio.to_thread(self._keep, recipe, tar))
 
     async def _make_node(self, recipe: Recipe, say: Say) -> None:
@@ -246,8 +250,13 @@ class Bases:
 
     @contextlib.contextmanager
     def _work(self, recipe: Recipe) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix=f"{recipe.flavour}-", dir=self._folder()) as name:
-            yield Path(name)
+        with scratch(self._folder(), f"{recipe.flavour}-") as work:
+            yield work
+
+    def sweep(self) -> Sequence[Path]:
+        """Remove what a making that was killed left; the folders that stay, since something is mounted in them."""
+        self._swept = True
+        return sweep(self._caches[0], ("status-", *(f"{flavour}-" for flavour in RECIPES)))
 
     def _folder(self) -> Path:
         self._caches[0].mkdir(parents=True, exist_ok=True)

@@ -5,14 +5,16 @@ import sys
 from pathlib import Path
 
 from leeward.builders import debian, rootfs
+from leeward.builders.apart import apart
 from leeward.builders.command import must
 from leeward.builders.recipes import Recipe
+from leeward.ports import Say
 from leeward.settings import Settings
 
 _APT = Path("/etc/apt")
 
 
-async def make(recipe: Recipe, settings: Settings, work: Path) -> Path:
+async def make(recipe: Recipe, settings: Settings, work: Path, say: Say) -> Path:
     """The tar of a recipe's Debian packages and our own files, in the folder `work`. Raises BuildFailed."""
     tree, finish, target = work / "files", work / "finish", work / "root.tar"
     for path, (mode, text) in rootfs.files(recipe.flavour, trusts=recipe.trusts).items():
@@ -24,12 +26,15 @@ async def make(recipe: Recipe, settings: Settings, work: Path) -> Path:
                 shutil.copy(file, tree / "usr/local/bin" / file.name)
     _write(finish, rootfs.FINISH, 0o755)
     work.chmod(0o755)
+    (work / "tmp").mkdir(exist_ok=True)
     hooks = (f"sync-in {tree} /", str(finish))
+    command = debian.bootstrap(recipe.suite, recipe.packages, hooks, mirrors(settings), target, recipe.folders)
     await must(
-        debian.bootstrap(recipe.suite, recipe.packages, hooks, mirrors(settings), target, recipe.folders),
+        await apart(command, say),
         f"base image '{recipe.flavour}' could not be made",
         hint="see that the Debian mirror answers: run `apt-get update`, or set LEEWARD_DEBIAN_MIRROR",
         cwd=work,
+        env={"TMPDIR": str(work / "tmp")},
     )
     return target
 
