@@ -135,7 +135,7 @@ async def _nothing() -> None:
 async def _watch(engine: FakeEngine, apps: Apps) -> None:
     """Pass on what the engine says, as the daemon does."""
     async for name in engine.changes():
-        apps.changed(name)
+        apps.seen(name)
 
 
 @asynccontextmanager

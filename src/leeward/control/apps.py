@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from leeward.control.cron import Cron
+from leeward.control.turns import Turns
 from leeward.errors import LeewardError, NotFound, RolloutFailed, Unavailable
 from leeward.model.event import Event
 from leeward.model.region import LOCAL
@@ -16,11 +17,15 @@ from leeward.model.runtime import InstanceState, Observed, Workload
 from leeward.model.wish import App
 from leeward.plan.release import WEB
 from leeward.plan.route import route as route_of
+from leeward.plan.settled import as_wished
 from leeward.plan.timed import no_longer, timed_names
 from leeward.plan.workload import workloads
 from leeward.ports import Edge, Engine, Registry, Stores, every, every_app
 
 log = logging.getLogger(__name__)
+
+# Of the apps of which nothing changed, so many are looked at again in each resync, one after another.
+QUIET_AT_A_TIME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +63,18 @@ class Apps:
         self._routes: dict[str, Route] = {}
         # A whole table that was read before a change must not arrive after it.
         self._telling = asyncio.Lock()
-        self._releases: dict[tuple[str, int], Release] = {}
+        self._releases: dict[str, dict[int, Release]] = defaultdict(dict)
         self._crashed: dict[str, dict[str, str]] = {}
         """App to instance to the reason that was told."""
         self.counts: dict[str, Mapping[str, int]] = {}
         """The autoscaler's wishes: app to process to instances."""
-        self._dirty: set[str] = set()
+        self._turns = Turns()
+        self._settled: dict[str, App] = {}
+        """Each app as it was wished when it was settled last."""
+        self._quiet: set[str] = set()
+        """Those that were as wished then; only what is wished or seen anew can change that."""
+        self._looked = ""
+        """The last quiet app that was looked at again."""
         self._complete = False
         self.waiters: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         """Set each time something about an app's instances changed."""
@@ -84,36 +95,60 @@ class Apps:
 
     async def release(self, app: str, number: int) -> Release:
         """A release, from memory where it was read before: releases never change."""
-        found = self._releases.get((app, number))
+        found = self._releases[app].get(number)
         if found is None:
             found = await self._stores.releases.get(app, number)
-            self._releases[app, number] = found
+            self._releases[app][number] = found
         return found
 
+    def settled(self, app: str) -> App | None:
+        """The app as it was when it was settled last; None before that."""
+        return self._settled.get(app)
+
     def changed(self, app: str) -> None:
-        """Settle this app at the next tick, and wake whoever waits for it."""
-        self._dirty.add(app)
+        """Somebody wishes something of this app: settle it before all others, and wake whoever waits for it."""
+        self._quiet.discard(app)
+        self._turns.wish(app)
+        self.waiters[app].set()
+
+    def seen(self, app: str) -> None:
+        """Something of this app's instances changed: settle it soon, and wake whoever waits for it."""
+        self._quiet.discard(app)
+        self._turns.see(app)
         self.waiters[app].set()
 
     # --- settling -----------------------------------------------------------------------------------------
 
     async def tick(self) -> None:
-        """Settle what changed."""
-        dirty, self._dirty = self._dirty, set()
-        await asyncio.gather(*(self._try(name) for name in sorted(dirty)))
+        """Settle what changed, and what changes meanwhile."""
+        await self._turns.run(self._try)
 
     async def resync(self) -> None:
-        """Settle every app, and take down what belongs to none."""
-        known = {app.name async for app in every_app(self._stores.apps)}
+        """Settle every app that is not known to be as wished, and take down what belongs to none.
+
+        Of the others some are looked at in turn: a change of which nobody told is found as well, at a bounded price.
+        """
+        wished = {app.name: app async for app in every_app(self._stores.apps)}
+        known = set(wished)
         for name in sorted(await self._engine.apps() - known):
             if await self._stores.apps.find(name) is None:
                 log.info("'%s' runs and belongs to no app: taken down", name)
                 await self._engine.remove(name)
-        for name in sorted(known):
-            await self._try(name)
+        again = self._in_turn()
+        for name, app in wished.items():
+            # Asked again for each: another may have settled it since.
+            if name in again or name not in self._quiet or self._settled.get(name) != app:
+                await self._try(name)
         for name in [name for name in self._routes if name not in known]:
             await self._drop_unknown(name)
         self._complete = known <= set(self._routes)
+
+    def _in_turn(self) -> frozenset[str]:
+        """The next of the quiet apps, from the first again after the last."""
+        quiet = sorted(self._quiet)
+        turn = [name for name in quiet if name > self._looked][:QUIET_AT_A_TIME] or quiet[:QUIET_AT_A_TIME]
+        self._looked = turn[-1] if turn else ""
+        return frozenset(turn)
 
     async def _drop_unknown(self, name: str) -> None:
         """Take away the route of no app; one that was made since the apps were listed keeps all that it has."""
@@ -128,7 +163,7 @@ class Apps:
         except NotFound:
             self._forget(name)
         except Unavailable as error:
-            self._dirty.add(name)
+            self._turns.later(name)
             log.warning("'%s' is not settled: %s", name, error)
         except LeewardError as error:
             log.warning("'%s' is not settled: %s", name, error)
@@ -136,21 +171,43 @@ class Apps:
     async def settle(self, name: str) -> Observed:
         """One look at one app, and one nudge toward its wish. What was seen."""
         async with self._locks[name]:
-            # Before the app is read: a candidate that goes live from here on is kept as one, or seen as the live one.
-            candidate = self._candidates.get(name)
-            app = await self._stores.apps.get(name)
-            seen = await self._engine.observe(name)
-            self._on_seen(name, seen)
-            if app.deleted:
-                await self._take_down(app, seen)
-                return seen
-            live = await self.release(name, app.live) if app.live is not None else None
-            routed = await self._route(app, live, seen)
-            await self._nudge(app, live, candidate, routed, seen)
-            await self._report_crashes(name, seen)
-            if self._cron is not None:
-                await self._cron.settle(app, live)
+            # Before anything is looked at: what is told from here on takes it out again.
+            self._quiet.add(name)
+            try:
+                seen, quiet = await self._settle(name)
+            except BaseException:
+                self._quiet.discard(name)
+                raise
+            if not quiet:
+                self._quiet.discard(name)
             return seen
+
+    async def _settle(self, name: str) -> tuple[Observed, bool]:
+        """What was seen, and whether it is all that is wished for."""
+        # Before the app is read: a candidate that goes live from here on is kept as one, or seen as the live one.
+        candidate = self._candidates.get(name)
+        app = await self._stores.apps.get(name)
+        self._settled[name] = app
+        seen = await self._engine.observe(name)
+        self._on_seen(name, seen)
+        if app.deleted:
+            await self._take_down(app, seen)
+            return seen, False
+        live = await self.release(name, app.live) if app.live is not None else None
+        routed = await self._route(app, live, seen)
+        wants = await self._nudge(app, live, candidate, routed, seen)
+        await self._report_crashes(name, seen)
+        if self._cron is not None:
+            await self._cron.settle(app, live)
+        self._keep_releases(name, live, candidate)
+        # Where nothing is seen the engine may be away, unless nothing is to be seen.
+        sure = bool(seen.instances) or live is None
+        return seen, candidate is None and sure and as_wished(wants, seen)
+
+    def _keep_releases(self, name: str, live: Release | None, candidate: Candidate | None) -> None:
+        """Of the releases in memory, those that are needed at every look."""
+        here = (live, candidate.release if candidate is not None else None)
+        self._releases[name] = {release.number: release for release in here if release is not None}
 
     async def _route(self, app: App, live: Release | None, seen: Observed) -> frozenset[str]:
         """Send requests to what serves now; the ids of the instances that the edge sends them to."""
@@ -169,7 +226,8 @@ class Apps:
 
     async def _nudge(
         self, app: App, live: Release | None, candidate: Candidate | None, routed: frozenset[str], seen: Observed
-    ) -> None:
+    ) -> Sequence[Workload]:
+        """One step toward what is wanted, and what that is."""
         wants: list[tuple[Workload, frozenset[int]]] = []
         counts = self.counts.get(app.name)
         if live is not None:
@@ -194,6 +252,7 @@ class Apps:
         # Removing nothing is not free: the engine looks through its networks then, for each app that runs nothing.
         if any(instance.process not in processes for instance in seen.instances):
             await self._engine.remove(app.name, keep=processes)
+        return [want for want, _ in wants]
 
     async def _take_down(self, app: App, seen: Observed) -> None:
         if self._routes.pop(app.name, None) is not None or seen.instances:
@@ -211,7 +270,7 @@ class Apps:
             self._forget(app.name)
             await self._stores.events.add(Event("app.deleted", f"app '{app.name}' is gone", app=app.name))
         else:
-            self._dirty.add(app.name)
+            self._turns.later(app.name)
 
     async def _uploads(self, name: str) -> frozenset[str]:
         """The archives that were sent for an app."""
@@ -237,8 +296,9 @@ class Apps:
         self.counts.pop(name, None)
         self._crashed.pop(name, None)
         self.waiters.pop(name, None)
-        for key in [key for key in self._releases if key[0] == name]:
-            del self._releases[key]
+        self._releases.pop(name, None)
+        self._settled.pop(name, None)
+        self._quiet.discard(name)
 
     # --- the edge -----------------------------------------------------------------------------------------
 

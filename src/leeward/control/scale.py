@@ -22,7 +22,8 @@ class Autoscaler:
         """One decision for each process that may scale."""
         now = time.time()
         for (app, process), use in list(self._samples.cpu_percent.items()):
-            found = await self._stores.apps.find(app)
+            # As it was settled last: asking for each would be a query for every app.
+            found = self._apps.settled(app)
             if found is None or found.deleted or found.live is None or self._apps.candidate(app) is not None:
                 continue
             release = await self._apps.release(app, found.live)

@@ -263,7 +263,9 @@ class Plane:
     async def _watch(self) -> None:
         """Engine changes go to the apps loop at once."""
         async for name in self.engine.changes():
-            self.poke(f"app/{name}")
+            self.stores.notices.publish(f"app/{name}")
+            self.apps.seen(name)
+            self.loops["apps"].poke()
 
     async def _resync(self) -> None:
         """Until the whole table was given once, the edge answers unknown hosts that the platform is starting."""
