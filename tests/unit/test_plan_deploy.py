@@ -11,7 +11,6 @@ from leeward.model.sizes import Size
 from leeward.model.wish import App
 from leeward.plan.deploy import Hopeless, Proven, Waiting, remaining, verdict
 from leeward.plan.receipt import quantile, receipt, settled
-from leeward.plan.scale import QUIET_S, wished
 from leeward.plan.workload import same_instances, workloads
 
 
@@ -112,22 +111,3 @@ def test_a_receipt_is_settled_when_no_stream_is_open_on_the_old_instances() -> N
 @given(counts=st.lists(st.integers(0, 50), min_size=1, max_size=64), q=st.floats(0.01, 1))
 def test_a_quantile_grows_with_q(counts: list[int], q: float) -> None:
     assert quantile(counts, q / 2) <= quantile(counts, q)
-
-
-@given(
-    low=st.integers(0, 5),
-    more=st.integers(0, 5),
-    running=st.integers(0, 10),
-    cpu=st.floats(0, 400),
-    quiet=st.floats(0, 1000),
-)
-def test_the_autoscaler_stays_within_its_bounds_and_goes_down_only_after_quiet(
-    low: int, more: int, running: int, cpu: float, quiet: float
-) -> None:
-    bounds = Instances(min=low, max=low + more)
-
-    count = wished(bounds, running, cpu, quiet)
-
-    assert bounds.min <= count <= bounds.max
-    if quiet < QUIET_S and bounds.min <= running <= bounds.max:
-        assert count >= running or running == 0

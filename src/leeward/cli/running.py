@@ -20,10 +20,11 @@ def ps(app: App, /, *, as_json: Json = False) -> int:
 
     with Platform.connect() as platform:
         found = platform.items(path("apps", app, "instances"))
-        timed = [] if as_json else [p for p in platform.get(path("apps", app))["processes"] if p.get("schedule")]
+        shown = {} if as_json else platform.get(path("apps", app))
+        timed = [p for p in shown.get("processes", ()) if p.get("schedule")]
     if as_json:
         return output.as_json(found)
-    _instances(app, found)
+    _instances(app, found, asleep=shown.get("status") == "asleep")
     if timed:
         from leeward.cli.apps import schedules
 
@@ -32,7 +33,7 @@ def ps(app: App, /, *, as_json: Json = False) -> int:
     return 0
 
 
-def _instances(app: str, found: Sequence[Any]) -> None:
+def _instances(app: str, found: Sequence[Any], *, asleep: bool = False) -> None:
     output.table(
         ("INSTANCE", "PROCESS", "RELEASE", "STATE", "SINCE", "RESTARTS", "WHY"),
         [
@@ -47,8 +48,10 @@ def _instances(app: str, found: Sequence[Any]) -> None:
             )
             for i in found
         ],
-        f"nothing runs of '{app}'",
+        f"'{app}' is asleep: the next request wakes it" if asleep else f"nothing runs of '{app}'",
     )
+    if asleep and found:
+        output.answer(f"'{app}' is asleep: the next request wakes it")
 
 
 def scale(

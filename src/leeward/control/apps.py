@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from leeward.control.counts import Counts, awake
 from leeward.control.cron import Cron
 from leeward.control.turns import Turns
 from leeward.errors import LeewardError, NotFound, RolloutFailed, Unavailable
@@ -18,6 +20,7 @@ from leeward.model.wish import App
 from leeward.plan.release import WEB
 from leeward.plan.route import route as route_of
 from leeward.plan.settled import as_wished
+from leeward.plan.sleep import eager
 from leeward.plan.timed import no_longer, timed_names
 from leeward.plan.workload import workloads
 from leeward.ports import Edge, Engine, Registry, Stores, every, every_app
@@ -26,6 +29,15 @@ log = logging.getLogger(__name__)
 
 # Of the apps of which nothing changed, so many are looked at again in each resync, one after another.
 QUIET_AT_A_TIME = 200
+
+
+def _hastened(want: Workload, seen: Observed) -> Workload:
+    """The workload as it starts while requests wait for it; a cluster's objects never change for that."""
+    sleeps = want.bounds is not None and want.bounds.may_sleep
+    serves = any(i.state is InstanceState.READY and i.generation == want.generation for i in seen.of(want.process))
+    if not sleeps or serves or want.health is None or want.region != LOCAL:
+        return want
+    return replace(want, health=eager(want.health))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +78,7 @@ class Apps:
         self._releases: dict[str, dict[int, Release]] = defaultdict(dict)
         self._crashed: dict[str, dict[str, str]] = {}
         """App to instance to the reason that was told."""
-        self.counts: dict[str, Mapping[str, int]] = {}
-        """The autoscaler's wishes: app to process to instances."""
+        self.counts = Counts()
         self._turns = Turns()
         self._settled: dict[str, App] = {}
         """Each app as it was wished when it was settled last."""
@@ -194,6 +205,9 @@ class Apps:
             await self._take_down(app, seen)
             return seen, False
         live = await self.release(name, app.live) if app.live is not None else None
+        if live is not None and name not in self._routes:
+            self.counts.begin(app, live, seen, await self._edge.peers(name))
+        self.counts.note(name, live)
         routed = await self._route(app, live, seen)
         wants = await self._nudge(app, live, candidate, routed, seen)
         await self._report_crashes(name, seen)
@@ -201,7 +215,7 @@ class Apps:
             await self._cron.settle(app, live)
         self._keep_releases(name, live, candidate)
         # Where nothing is seen the engine may be away, unless nothing is to be seen.
-        sure = bool(seen.instances) or live is None
+        sure = bool(seen.instances) or live is None or self.counts.asleep(name)
         return seen, candidate is None and sure and as_wished(wants, seen)
 
     def _keep_releases(self, name: str, live: Release | None, candidate: Candidate | None) -> None:
@@ -209,11 +223,17 @@ class Apps:
         here = (live, candidate.release if candidate is not None else None)
         self._releases[name] = {release.number: release for release in here if release is not None}
 
+    def count(self, name: str, process: str, instances: int) -> None:
+        """Have so many instances of a process from now on; 0 lets a web process sleep that may."""
+        self.counts.put(name, process, instances)
+        self.changed(name)
+
     async def _route(self, app: App, live: Release | None, seen: Observed) -> frozenset[str]:
         """Send requests to what serves now; the ids of the instances that the edge sends them to."""
-        wanted = route_of(app, live, seen, self._domain)
+        asleep = self.counts.asleep(app.name)
+        wanted = route_of(app, live, seen, self._domain, asleep)
         known = self._routes.get(app.name)
-        if live is not None and not seen.instances:
+        if live is not None and not seen.instances and not asleep:
             # Nothing is seen at all: the engine is away, or just starts. What the edge routes to may well still run.
             wanted = replace(wanted, peers=tuple(sorted(await self._edge.peers(app.name))))
         if wanted != known:
@@ -222,6 +242,7 @@ class Apps:
             async with self._telling:
                 await self._edge.put(wanted)
                 self._routes[app.name] = wanted
+            self.counts.served(app.name, known.peers if known is not None else (), wanted.peers, time.time())
         return frozenset(instance.id for instance in seen.of(WEB) if instance.peer in wanted.peers)
 
     async def _nudge(
@@ -232,11 +253,13 @@ class Apps:
         counts = self.counts.get(app.name)
         if live is not None:
             keep = frozenset({candidate.generation}) if candidate else frozenset()
-            wants += [(want, keep) for want in workloads(app, live, app.generation, routed, counts)]
+            found = workloads(app, live, app.generation, routed, counts)
+            wants += [(_hastened(want, seen), keep) for want in found]
             wants += [(want, keep) for want in no_longer(app, live, seen)]
         if candidate is not None and candidate.generation != app.generation:
             keep = frozenset({app.generation}) if live is not None else frozenset()
-            wants += [(want, keep) for want in workloads(app, candidate.release, candidate.generation, routed, counts)]
+            found = workloads(app, candidate.release, candidate.generation, routed, awake(counts))
+            wants += [(want, keep) for want in found]
         for want, keep in wants:
             here = want.region == LOCAL
             if here and want.instances and not any(i.generation == want.generation for i in seen.of(want.process)):
@@ -293,7 +316,7 @@ class Apps:
     def _forget(self, name: str) -> None:
         self._routes.pop(name, None)
         self._candidates.pop(name, None)
-        self.counts.pop(name, None)
+        self.counts.forget(name)
         self._crashed.pop(name, None)
         self.waiters.pop(name, None)
         self._releases.pop(name, None)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from leeward.control.apps import Apps, Candidate
+from leeward.control.counts import awake
 from leeward.control.jobs import Jobs, first
 from leeward.control.loop import pause
 from leeward.control.receipts import Counted, Receipts
@@ -82,8 +83,6 @@ class Rollout:
         say(f"{release.version} is live")
         return replace(deploy, receipt=self._told(deploy, live, count))
 
-    def _told(self, deploy: Deploy, live: Release | None, count: Counted | None) -> Receipt | None:
-        """The receipt as it stands now; streams that are open on the old instances are looked after."""
     async def _refuse_over_quota(self, app: App, release: Release) -> None:
         """Asked before anything of the release is made, on whatever engine. Raises RolloutFailed."""
         try:
@@ -91,6 +90,8 @@ class Rollout:
         except Conflict as error:
             raise RolloutFailed(error.message, hint=error.hint, code=error.code) from error
 
+    def _told(self, deploy: Deploy, live: Release | None, count: Counted | None) -> Receipt | None:
+        """The receipt as it stands now; streams that are open on the old instances are looked after."""
         web = live.spec.processes.get(WEB) if live is not None else None
         if count is not None and web is not None:
             self._receipts.follow(deploy.id, deploy.app, count, web.health.drain)
@@ -131,7 +132,9 @@ class Rollout:
 
     async def _prove(self, app: App, release: Release, generation: int, say: Say) -> None:
         """Wait until every process has its instances ready. Raises RolloutFailed with the reason."""
-        wants = workloads(app, release, generation, frozenset(), self._apps.counts.get(app.name))
+        counts = self._apps.counts.get(app.name)
+        counts = counts if generation == app.generation else awake(counts)
+        wants = workloads(app, release, generation, frozenset(), counts)
         started = time.time()
         poked = self._apps.waiters[app.name]
         told = ""
@@ -151,6 +154,8 @@ class Rollout:
 
     async def _switch(self, deploy: Deploy, app: App, release: Release, generation: int) -> None:
         """Make the release the live one, with all that belongs to it: one write."""
+        if generation != app.generation and self._apps.counts.asleep(app.name):
+            self._apps.count(app.name, WEB, 1)
         rollback = deploy.kind is DeployKind.ROLLBACK
         if rollback:
             await self._stores.apps.set_env(app.name, wished_env(release), replace=True)

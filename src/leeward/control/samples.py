@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from leeward.model.route import Traffic
 from leeward.model.runtime import Usage
 from leeward.plan.receipt import quantile, since
+from leeward.plan.scale import Use
 from leeward.ports import Edge, Engine, Stores
 
 # Two weeks of samples.
@@ -21,8 +22,8 @@ class Samples:
         self._edge = edge
         self._usage: dict[str, tuple[float, Usage]] = {}
         self._traffic: tuple[float, Mapping[str, Traffic]] = (0.0, {})
-        self.cpu_percent: dict[tuple[str, str], dict[str, float]] = {}
-        """App and process to instance to percent of its size's CPU, at the last tick."""
+        self.use: dict[tuple[str, str], dict[str, Use]] = {}
+        """App and process to instance to what it used of its size, at the last tick."""
 
     async def tick(self) -> None:
         """One sample of everything."""
@@ -39,7 +40,7 @@ class Samples:
 
     def _cpu(self, now: float, usages: Sequence[Usage], samples: dict[str, float]) -> None:
         fresh: dict[str, tuple[float, Usage]] = {}
-        percents: dict[tuple[str, str], dict[str, float]] = {}
+        uses: dict[tuple[str, str], dict[str, Use]] = {}
         for usage in usages:
             fresh[usage.instance] = (now, usage)
             name = f"{usage.app}/{usage.process}/{usage.instance}"
@@ -50,9 +51,10 @@ class Samples:
             cores = max(0.0, usage.cpu_s - before[1].cpu_s) / (now - before[0])
             samples[f"{name}/cpu_cores"] = cores
             percent = 100 * cores / max(0.001, usage.limit_millicpu / 1000)
-            percents.setdefault((usage.app, usage.process), {})[usage.instance] = percent
+            memory = 100 * usage.memory_bytes / max(1, usage.limit_memory_bytes)
+            uses.setdefault((usage.app, usage.process), {})[usage.instance] = Use(percent, memory)
         self._usage = fresh
-        self.cpu_percent = percents
+        self.use = uses
 
     def _requests(self, now: float, traffic: Mapping[str, Traffic], samples: dict[str, float]) -> None:
         then, before = self._traffic

@@ -24,10 +24,12 @@ from leeward.control.receipts import Receipts
 from leeward.control.rollout import Rollout
 from leeward.control.samples import Samples
 from leeward.control.scale import Autoscaler
+from leeward.control.sleep import Sleeper
 from leeward.daemon.clock import SystemClock
 from leeward.daemon.lines import Lines
 from leeward.daemon.parts import parts
 from leeward.daemon.regions import ENGINES
+from leeward.daemon.room import free_room
 from leeward.edges.embedded.agent import EmbeddedEdge
 from leeward.engines.regional import RegionalEngine
 from leeward.errors import LeewardError, Unavailable
@@ -149,12 +151,13 @@ class Plane:
             images,
             settings.domain,
             self.bases,
+            settings.quotas,
         )
         self.deploys = Deploys(stores, phases, clock, at_once=max(4, 2 * settings.builds), lease_s=settings.lease_s)
-            settings.quotas,
         self.deploys.done = lambda app: self.poke(f"app/{app}")
         self.samples = Samples(stores, self.engine, self.edge)
-        self.scaler = Autoscaler(stores, self.apps, self.samples)
+        self.scaler = Autoscaler(stores, self.apps, self.samples, settings.scale_down_s, free_room)
+        self.sleeper = Sleeper(stores, self.apps, self.edge, self.engine.meets_edge, lambda: self.loops["apps"].poke())
         self.collector = Collector(
             stores,
             self.registry,
@@ -174,8 +177,9 @@ class Plane:
             "apps": Loop("apps", self.apps.tick, 1.0),
             "resync": Loop("resync", self._resync, 10.0),
             "runs": Loop("runs", self.cron.tick, 1.0),
-            "samples": Loop("samples", self.samples.tick, 10.0),
-            "scale": Loop("scale", self.scaler.tick, 15.0),
+            "samples": Loop("samples", self.samples.tick, min(10.0, settings.scale_s)),
+            "scale": Loop("scale", self._scale, settings.scale_s),
+            "wake": Loop("wake", self.sleeper.wake, 0.1),
             "bases": Loop("bases", self.bases.tick, 3600.0),
             "collect": Loop("collect", self._collect, 600.0),
             "receipts": Loop("receipts", receipts.tick, 1.0),
@@ -285,6 +289,10 @@ class Plane:
         active = await self.stores.deploys.active()
         busy = frozenset(name for deploy in active for name in (deploy.id, deploy.app, deploy.source.upload) if name)
         await asyncio.to_thread(sweep, self.settings, busy)
+
+    async def _scale(self) -> None:
+        await self.scaler.tick()
+        await self.sleeper.tick()
 
     async def _collect(self) -> None:
         await self.collector.tick()

@@ -20,6 +20,7 @@ class FakeEdge:
     puts: list[Route] = field(default_factory=list)
     """Every route that was put, in order."""
     _traffic: dict[str, Traffic] = field(default_factory=dict)
+    _held: set[str] = field(default_factory=set)
     _turn: int = 0
 
     # --- what tests say -----------------------------------------------------------------------------------
@@ -35,6 +36,8 @@ class FakeEdge:
             peer = route.peers[self._turn % len(route.peers)]
         else:
             status = 503
+            if route.wakes:
+                self._held.add(route.app)
         self._count(route.app, ms, status, bytes_out)
         return status, peer
 
@@ -55,6 +58,8 @@ class FakeEdge:
         """Serve this route from now on."""
         self._answer()
         self.routes[route.app] = route
+        if route.peers:
+            self._held.discard(route.app)
         self.puts.append(route)
 
     async def drop(self, app: str) -> None:
@@ -78,6 +83,11 @@ class FakeEdge:
         """The `host:port` that requests for `app` go to now."""
         self._answer()
         return frozenset(self.routes[app].peers) if app in self.routes else frozenset()
+
+    async def waiting(self) -> frozenset[str]:
+        """The apps that were asked in vain since they have no peers."""
+        self._answer()
+        return frozenset(app for app in self._held if app in self.routes and not self.routes[app].peers)
 
     async def traffic(self) -> Mapping[str, Traffic]:
         """The counters of every app."""

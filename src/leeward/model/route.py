@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """All that the edge needs for one app. `peers` are `host:port`; none means 503 with a page."""
+    """All that the edge needs for one app. `peers` are `host:port`; none means 503 with a page, unless it `wakes`."""
 
     app: str
     hosts: tuple[str, ...]
@@ -18,6 +18,8 @@ class Route:
     """Requests in `rate_window_s` seconds for one client address; 0 is no limit."""
     rate_window_s: int = 1
     https_only: bool = True
+    wakes: bool = False
+    """Without peers, requests are held until there is one, and the app is among those that `Edge.waiting` names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from leeward.model.app import AppSpec, Health, ProcessSpec, Strategy
+from leeward.model.app import AppSpec, Health, Instances, ProcessSpec, Strategy
 from leeward.model.release import Release
 from leeward.model.secret import Env, Secret, Variable
 from leeward.model.wish import App, Override
@@ -65,11 +65,21 @@ def overridden(spec: AppSpec, overrides: Mapping[str, Override]) -> AppSpec:
         update: dict[str, object] = {}
         # A process that got a schedule keeps nothing of how many ran of it before.
         if override.instances is not None and not (process.timed and override.instances.max > 1):
-            update["instances"] = override.instances
+            update["instances"] = _kept_targets(override.instances, process.instances)
         if override.size is not None:
             update["size"] = override.size
         processes[name] = process.model_copy(update=update)
     return spec.model_copy(update={"processes": processes})
+
+
+def _kept_targets(asked: Instances, plain: Instances) -> Instances:
+    """The numbers that were asked for; what was not said of memory and sleep stays as the spec has it."""
+    kept: dict[str, object] = {}
+    if asked.memory_percent is None:
+        kept["memory_percent"] = plain.memory_percent
+    if asked.sleep_after_s == Instances.model_fields["sleep_after_s"].default:
+        kept["sleep_after_s"] = plain.sleep_after_s
+    return asked.model_copy(update=kept)
 
 
 def overrides_of(release: Release, app: App) -> Mapping[str, Override]:

@@ -31,12 +31,13 @@ def hosts(app: App, release: Release | None, domain: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((f"{app.name}.{domain}", *custom)))
 
 
-def route(app: App, release: Release | None, seen: Observed, domain: str) -> Route:
-    """The whole route of an app; without a release it has no peers."""
+def route(app: App, release: Release | None, seen: Observed, domain: str, asleep: bool = False) -> Route:
+    """The whole route of an app; without a release, and while it is asleep, it has no peers."""
     edge = release.spec.edge if release else app.spec.edge
     rate, window = limit(edge.rate_limit)
     # With no instance wished for, none is served: the last ones could never drain else.
-    wished = release is not None and (web := release.spec.processes.get(WEB)) is not None and web.instances.max > 0
+    web = release.spec.processes.get(WEB) if release is not None else None
+    wished = web is not None and web.instances.max > 0 and not asleep
     peers = tuple(instance.peer for instance in serving(seen, app.generation)) if wished else ()
     return Route(
         app=app.name,
@@ -48,6 +49,7 @@ def route(app: App, release: Release | None, seen: Observed, domain: str) -> Rou
         rate=rate,
         rate_window_s=window,
         https_only=edge.https_only,
+        wakes=web is not None and web.instances.may_sleep,
     )
 
 

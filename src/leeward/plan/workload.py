@@ -6,6 +6,7 @@ from leeward.model.app import ProcessSpec
 from leeward.model.release import Release
 from leeward.model.runtime import Workload
 from leeward.model.sizes import SIZES, Limits, Size
+from leeward.model.volume import Mount
 from leeward.model.wish import App
 from leeward.plan.release import WEB
 
@@ -39,9 +40,10 @@ def workload(
     """One process of one release, as an engine gets it."""
     limits = sizes[process.size]
     bounds = process.instances
-    # Nothing wakes an app yet, so that one instance stays where `max` allows any.
+    asleep = count == 0 and name == WEB and bounds.may_sleep
+    # Without a word of the autoscaler one instance runs where `max` allows any; what takes no requests never sleeps.
     least = max(bounds.min, min(1, bounds.max))
-    wished = least if count is None else max(least, min(bounds.max, count))
+    wished = 0 if asleep else least if count is None else max(least, min(bounds.max, count))
     return Workload(
         app=app.name,
         process=name,
@@ -61,7 +63,13 @@ def workload(
         region=release.spec.region,
         bounds=bounds,
         hosts=tuple(dict.fromkeys((*release.spec.domains, *app.domains))) if name == WEB else (),
+        volumes=mounts(process),
     )
+
+
+def mounts(process: ProcessSpec) -> tuple[Mount, ...]:
+    """The volumes of a process, by name."""
+    return tuple(Mount(name, each.path, each.size_mib) for name, each in sorted(process.volumes.items()))
 
 
 def same_instances(old: Release, new: Release) -> bool:
@@ -74,7 +82,13 @@ def same_instances(old: Release, new: Release) -> bool:
             tuple((variable.key, variable.value.reveal()) for variable in release.env),
             release.read_only,
             {
-                name: (process.command or release.commands.get(name), process.size, process.port, process.health)
+                name: (
+                    process.command or release.commands.get(name),
+                    process.size,
+                    process.port,
+                    process.health,
+                    mounts(process),
+                )
                 for name, process in release.spec.processes.items()
                 if not process.timed
             },

@@ -379,6 +379,10 @@ class Edge(Protocol):
         """The `host:port` that requests for `app` go to now, as the edge itself says."""
         ...
 
+    async def waiting(self) -> frozenset[str]:
+        """The apps that requests are held for, as their route `wakes`; waits some seconds for the first one."""
+        ...
+
     async def traffic(self) -> Mapping[str, Traffic]:
         """The counters of every app."""
         ...

@@ -32,6 +32,7 @@ class AppStatus(StrEnum):
     FAILED = "failed"
     CRASHED = "crashed"
     STOPPED = "stopped"
+    ASLEEP = "asleep"
     DELETING = "deleting"
 
 
@@ -219,7 +220,18 @@ def health(app: App, observed: Observed, newest: Deploy | None) -> Health:
         if down and not any(instance.state is InstanceState.READY for instance in states):
             worst = max(down, key=lambda instance: (bool(instance.reason), instance.restarts))
             return Health(AppStatus.CRASHED, f"{process} {worst.reason}".strip(), worst.hint)
+    if asleep(app, mine):
+        return Health(AppStatus.ASLEEP, "nobody asks it", "the next request wakes it")
     return Health(AppStatus.LIVE)
+
+
+def asleep(app: App, mine: Sequence[Instance]) -> bool:
+    """Whether nothing serves an app because nobody asks; `mine` are its instances of the live generation."""
+    wished = overridden(
+        app.spec.model_copy(update={"processes": {WEB: ProcessSpec(), **app.spec.processes}}), app.overrides
+    )
+    awake = any(i.process == WEB and i.state not in (InstanceState.DRAINING, InstanceState.STOPPING) for i in mine)
+    return wished.processes[WEB].instances.may_sleep and not awake
 
 
 def stopped(app: App) -> bool:

@@ -29,6 +29,7 @@ BADGES: Mapping[str, Mapping[str, Badge]] = {
         "failed": Badge("Failed", "bad", "cross"),
         "crashed": Badge("Crashed", "bad", "alert"),
         "stopped": Badge("Stopped", "idle", "pause"),
+        "asleep": Badge("Asleep", "idle", "clock"),
         "deleting": Badge("Deleting", "warn", "spinner"),
     },
     "deploy": {

@@ -17,6 +17,8 @@ from leeward.ports import Clock
 from leeward.settings import Settings
 
 TIMEOUT_S = 5.0
+# So long an answer about what waits may take, where nothing does; well below the time-out.
+WAITING_S = 2.0
 # Changes are appended to the saved table; it is written afresh when they are more than this and than the table.
 APPENDED_BYTES = 1024 * 1024
 
@@ -91,6 +93,11 @@ class EmbeddedEdge:
         """The counters of every app."""
         counted = parse_traffic(await self._ask("/traffic", {}))
         return {**{app: Traffic(app) for app in self._load().routes}, **counted}
+
+    async def waiting(self) -> frozenset[str]:
+        """The apps that requests are held for."""
+        text = await self._ask("/waiting", {"s": f"{WAITING_S:g}"})
+        return frozenset(text.split(",")) if text else frozenset()
 
     # --- certificates and files -------------------------------------------------------------------------------
 

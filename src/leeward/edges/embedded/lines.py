@@ -21,7 +21,8 @@ class Table:
 
 def of_route(route: Route) -> str:
     """The line of a route. Raises Invalid for values that would break the line."""
-    flags = ("s" if route.https_only else "") + FIREWALL[route.firewall] + CACHE[route.cache]
+    flags = ("s" if route.https_only else "") + ("w" if route.wakes else "")
+    flags += FIREWALL[route.firewall] + CACHE[route.cache]
     fields = (
         "route",
         route.app,
@@ -87,6 +88,7 @@ def _route(app: str, generation: str, flags: str, rate: str, window: str, peers:
         rate=int(rate),
         rate_window_s=int(window),
         https_only="s" in flags,
+        wakes="w" in flags,
     )
 
 

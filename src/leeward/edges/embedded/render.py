@@ -84,6 +84,7 @@ def nginx_conf(settings: Settings, machine: Machine, cache_mib: int = 1024) -> s
         binds=_binds(settings.bind, machine.ipv6),
         http_port=settings.http_port,
         https_port=settings.https_port,
+        wake_s=f"{settings.wake_s:g}",
         console=settings.console_host,
         console_url=settings.console_url,
         routes_mib=128,

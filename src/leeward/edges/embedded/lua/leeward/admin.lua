@@ -1,7 +1,8 @@
--- The agent's door, on a unix socket: lines for the table, peers, counters.
+-- The agent's door, on a unix socket: lines for the table, peers, counters, what waits.
 
 local routes = require("leeward.routes")
 local count = require("leeward.count")
+local hold = require("leeward.hold")
 
 local _M = {}
 
@@ -57,6 +58,8 @@ function _M.serve()
     elseif uri == "/traffic" then
         ngx.sleep(count.SETTLED_S)
         return answer(200, count.report())
+    elseif uri == "/waiting" then
+        return answer(200, hold.waiting(tonumber(ngx.var.arg_s) or 0))
     elseif uri == "/loaded" then
         return answer(200, routes.loaded() and "yes" or "no")
     end

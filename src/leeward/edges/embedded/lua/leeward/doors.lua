@@ -2,6 +2,7 @@
 
 local routes = require("leeward.routes")
 local pages = require("leeward.pages")
+local hold = require("leeward.hold")
 local settings = require("leeward.settings")
 
 local var = ngx.var
@@ -95,7 +96,13 @@ local function enter(secure)
         return pages.show(429, route.window)
     end
     if route.n == 0 then
-        return pages.show(503, 5)
+        if not route.wakes then
+            return pages.show(503, 5)
+        end
+        route = hold.until_awake(name, route)
+        if not route then
+            return pages.asleep()
+        end
     end
     if not route.simple then
         return jump(route, name)

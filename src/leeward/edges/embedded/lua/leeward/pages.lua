@@ -44,6 +44,11 @@ function _M.loading()
     return send(503, "One moment", "The platform is starting.", 2)
 end
 
+-- The app did not wake in time, or too many wait for it already.
+function _M.asleep()
+    return send(503, "The app is asleep", "It was woken, and is not ready yet. Try again in a moment.", 5)
+end
+
 -- The control plane is away.
 function _M.away()
     return send(503, "The console is away", "All apps go on being served. The console will be back in a moment.", 5)

@@ -24,6 +24,7 @@ local function parse(line)
         rate = tonumber(rate),
         window = tonumber(window),
         https_only = find(flags, "s", 1, true) ~= nil,
+        wakes = find(flags, "w", 1, true) ~= nil,
         firewall = find(flags, "b", 1, true) and "block" or find(flags, "d", 1, true) and "detect" or "open",
         cache = find(flags, "a", 1, true) and "assets" or find(flags, "c", 1, true) and "all" or "off",
         n = 0,

@@ -1,3 +1,3 @@
 -- What the master was started with.
 
-return {https_suffix = "", prefix = "", socket = ""}
+return {https_suffix = "", prefix = "", socket = "", wake_s = 30}
