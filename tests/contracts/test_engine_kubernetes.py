@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.cluster.disks import disks
 from tests.contracts.engine import EngineContract
 from tests.contracts.harbour import Harbour, harbour, needs_cluster, tiny_in_cluster
 from tests.contracts.timer import TimerContract
+from tests.contracts.volumes import VolumeContract
 
 
 @pytest.fixture(scope="module")
@@ -28,3 +30,11 @@ class TestKubernetesEngine(EngineContract):
     async def world(self, image: str) -> AsyncIterator[Harbour]:
         async with harbour(needs_cluster(), image) as made:
             yield made
+
+
+class TestVolumesOfKubernetesEngine(VolumeContract):
+    @pytest.fixture
+    async def world(self, image: str) -> AsyncIterator[Harbour]:
+        with disks() as storage_class:
+            async with harbour(needs_cluster(), image, storage_class=storage_class) as made:
+                yield made

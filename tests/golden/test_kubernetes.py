@@ -13,9 +13,11 @@ import yaml
 from tests.unit.kubernetes_stage import RULES, WEB, WORKER
 
 from leeward.engines.kubernetes.capabilities import least_role
-from leeward.engines.kubernetes.jobs import by_hand, once, timed, volume
+from leeward.engines.kubernetes.claim import claim
+from leeward.engines.kubernetes.jobs import by_hand, once, timed
 from leeward.engines.kubernetes.kits import Kit, kit_objects
 from leeward.engines.kubernetes.manifests import manifests
+from leeward.engines.kubernetes.render import deployment
 from leeward.engines.kubernetes.routing import way_in
 from leeward.engines.kubernetes.rules import Pool, Quota
 from leeward.engines.kubernetes.scaling import sleeper
@@ -23,6 +25,7 @@ from leeward.model.app import Health, Instances, Overlap
 from leeward.model.region import Profile
 from leeward.model.run import Run, Timed, Trigger
 from leeward.model.secret import Secret
+from leeward.model.volume import Mount
 
 HERE = Path(__file__).parent / "kubernetes"
 
@@ -55,6 +58,7 @@ KIT = Kit(
     plain=("10.0.0.5:5000",),
 )
 NIGHTLY = Timed(replace(WORKER, command="python manage.py clearsessions"), "15 3 * * *", "Europe/Berlin", timeout_s=900)
+DATA = Mount("data", "/data", 10240)
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CASES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "web": manifests((WEB,), RULES),
@@ -79,7 +83,11 @@ CASES: Mapping[str, Sequence[Mapping[str, Any]]] = {
         *manifests((NIGHTLY,), RULES)[-2:],
         by_hand(NIGHTLY, RULES, Run("worker-m1", "shop", "worker", 3, Trigger.MANUAL, NOON), "1-2-3"),
     ),
-    "volume": (volume(WORKER, RULES, "data", 10, "fast"),),
+    "volume": manifests((replace(WORKER, volumes=(DATA,)),), RULES)[-2:],
+    "volume-shared": (
+        claim(replace(WORKER, volumes=(DATA,)), replace(RULES, storage_class="nfs", shared_volumes=True), DATA),
+        deployment(replace(WORKER, volumes=(DATA,)), replace(RULES, shared_volumes=True), 2),
+    ),
     "builds": kit_objects(KIT, RULES),
     "builds-pool-and-volume": kit_objects(
         replace(KIT, volume_gib=50, registry="registry.example.com/apps", plain=()),

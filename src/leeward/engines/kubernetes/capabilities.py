@@ -80,7 +80,8 @@ NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("", "services", _WRITE),
     ("", "resourcequotas", _WRITE),
     ("", "limitranges", _WRITE),
-    ("", "persistentvolumeclaims", ("list",)),
+    # Volumes; an empty project is only taken away when it has none.
+    ("", "persistentvolumeclaims", _WRITE),
     ("", "pods", ("get", "list", "watch", "patch")),
     ("", "pods/log", ("get",)),
     # Asked for by GET; since 1.35 the right to create is asked for as well.
@@ -97,6 +98,8 @@ HELPFUL: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("", "events", ("list", "watch")),
     ("", "nodes/proxy", ("get",)),
     ("discovery.k8s.io", "endpointslices", ("list", "watch")),
+    # Whether a volume can be made, and whether it can grow.
+    ("storage.k8s.io", "storageclasses", ("list",)),
     ("metrics.k8s.io", "pods", ("list",)),
     ("gateway.networking.k8s.io", "httproutes", _WRITE),
     ("networking.k8s.io", "ingresses", _WRITE),

@@ -1,4 +1,4 @@
-"""Render what runs to its end, and what it keeps: jobs, timed jobs, volumes. Pure."""
+"""Render what runs to its end: jobs and timed jobs. Pure."""
 
 from typing import Any
 
@@ -103,20 +103,6 @@ def _job(want: Timed, rules: Rules) -> dict[str, Any]:
         "template": {
             "metadata": {"labels": _run_labels(want, rules)},
             "spec": {**pod(want.want, rules, arguments(want.want.command)), "restartPolicy": "Never"},
-        },
-    }
-
-
-def volume(want: Workload, rules: Rules, name: str, gib: int, storage_class: str = "") -> dict[str, Any]:
-    """Disk space that outlives instances; one node at a time has it."""
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": metadata(f"{stem(want.app, want.process)}-{name}", rules, want.project, want.app, want.process),
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": f"{gib}Gi"}},
-            **({"storageClassName": storage_class} if storage_class else {}),
         },
     }
 

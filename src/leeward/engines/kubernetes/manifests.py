@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from leeward.engines.kubernetes.claim import claim
 from leeward.engines.kubernetes.jobs import timed
 from leeward.engines.kubernetes.project import project_objects
 from leeward.engines.kubernetes.render import announcer, deployment, disruption_budget, environment, service
@@ -34,6 +35,7 @@ def _always(want: Workload, rules: Rules) -> Sequence[Mapping[str, Any]]:
         service(want, rules, want.generation),
         announcer(want, rules),
         environment(want, rules, hidden=True),
+        *(claim(want, rules, mount) for mount in want.volumes),
         *([budget] if budget is not None else []),
         deployment(want, rules, want.instances),
         *([scaler] if scaler is not None else []),

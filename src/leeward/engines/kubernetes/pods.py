@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from sys import intern
 from typing import Any
 
 from leeward.engines.kubernetes.names import APP, DRAINING, GENERATION, INSTANCE, PROCESS, PROJECT, RELEASE, ROLE
@@ -65,6 +66,8 @@ class Pod:
     """Why no node takes it; '' when one has."""
     status_reason: str
     status_message: str
+    claims: tuple[str, ...] = ()
+    """The claims that it has, by name."""
 
     @property
     def since(self) -> float | None:
@@ -89,24 +92,24 @@ def read(shown: Mapping[str, Any]) -> Pod:
         uid=meta.get("uid", ""),
         version=meta.get("resourceVersion", ""),
         name=meta["name"],
-        namespace=meta.get("namespace", ""),
-        app=labels.get(APP, ""),
-        process=labels.get(PROCESS, ""),
-        project=labels.get(PROJECT, ""),
+        namespace=intern(meta.get("namespace", "")),
+        app=intern(labels.get(APP, "")),
+        process=intern(labels.get(PROCESS, "")),
+        project=intern(labels.get(PROJECT, "")),
         release=_number(labels.get(RELEASE, "")),
         generation=_number(labels.get(GENERATION, "")),
-        role=labels.get(ROLE, INSTANCE),
-        node=spec.get("nodeName", ""),
+        role=intern(labels.get(ROLE, INSTANCE)),
+        node=intern(spec.get("nodeName", "")),
         host=status.get("podIP", ""),
         port=int((container.get("ports") or [{}])[0].get("containerPort") or 0),
-        phase=status.get("phase", ""),
+        phase=intern(status.get("phase", "")),
         deleted="deletionTimestamp" in meta,
         draining=(meta.get("annotations") or {}).get(DRAINING, ""),
-        image=container.get("image", ""),
+        image=intern(container.get("image", "")),
         millicpu=millicpu(limits.get("cpu", "0")),
         reserved_millicpu=millicpu(reserved.get("cpu", "0")),
         memory_mib=amount(limits.get("memory", "0")) // 1024**2,
-        path=(check.get("httpGet") or {}).get("path", ""),
+        path=intern((check.get("httpGet") or {}).get("path", "")),
         check_s=float(check.get("timeoutSeconds") or 1),
         created_at=seconds(meta.get("creationTimestamp")),
         running="running" in state,
@@ -121,6 +124,11 @@ def read(shown: Mapping[str, Any]) -> Pod:
         unscheduled=scheduled.get("message", "unschedulable") if scheduled.get("status") == "False" else "",
         status_reason=status.get("reason", ""),
         status_message=status.get("message", ""),
+        claims=tuple(
+            each["persistentVolumeClaim"]["claimName"]
+            for each in spec.get("volumes") or ()
+            if "persistentVolumeClaim" in each
+        ),
     )
 
 

@@ -116,6 +116,15 @@ def unscheduled(pod: Pod, largest: Largest | None) -> Reason:
     text = pod.unscheduled
     if not text:
         return NONE
+    if "unbound immediate PersistentVolumeClaims" in text or "PersistentVolumes to bind" in text:
+        return "its volume is not there: nothing in the cluster has made it", f"see `lee volumes list {pod.app}`"
+    if pod.claims and "pod affinity" in text:
+        return (
+            "the node that has its volume has no room for the new instance beside the old one",
+            "free room on that node, or choose a smaller size",
+        )
+    if "volume node affinity conflict" in text:
+        return "its volume is where none of the nodes is that it may run on", "check the region's nodes and zones"
     size = "choose a smaller size, or give the cluster larger nodes"
     if largest is not None and "Insufficient cpu" in text and pod.reserved_millicpu > largest.millicpu:
         return f"needs {_cpu(pod.reserved_millicpu)} CPU, the largest node has {_cpu(largest.millicpu)}", size

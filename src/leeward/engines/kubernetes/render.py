@@ -8,10 +8,13 @@ import base64
 import math
 from typing import Any
 
+from leeward.engines.kubernetes.claim import claim_name
 from leeward.engines.kubernetes.gke import autopilot_resources
 from leeward.engines.kubernetes.names import (
     ACCOUNT,
+    APP,
     GENERATION,
+    PROCESS,
     PULL_SECRET,
     RELEASE,
     TAKES,
@@ -141,7 +144,33 @@ def pod(want: Workload, rules: Rules, command: list[str] | None, secret: str = "
         # Half of the memory: a full /tmp is an error that a process can handle, memory that is used up is not.
         size = f"{max(16, want.memory_mib // 2)}Mi"
         spec["volumes"] = [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": size}}]
+    if want.volumes:
+        _with_volumes(spec, want, rules)
     return spec
+
+
+def _with_volumes(spec: dict[str, Any], want: Workload, rules: Rules) -> None:
+    """Let the pod have its volumes, which its user may write to."""
+    spec["securityContext"]["fsGroupChangePolicy"] = "OnRootMismatch"
+    mounts = spec["containers"][0].setdefault("volumeMounts", [])
+    volumes = spec.setdefault("volumes", [])
+    for mount in want.volumes:
+        name = f"volume-{mount.name}"
+        mounts.append({"name": name, "mountPath": mount.path})
+        volumes.append(
+            {
+                "name": name,
+                "persistentVolumeClaim": {"claimName": claim_name(want.app, want.process, mount.name)},
+            }
+        )
+    if not rules.shared_volumes:
+        # A disk is on one node at a time, and any number of pods there may have it: the next generation starts beside
+        # the old one. The first pod fits its own rule, so that it may go anywhere.
+        beside = {
+            "topologyKey": "kubernetes.io/hostname",
+            "labelSelector": {"matchLabels": {APP: want.app, PROCESS: want.process}},
+        }
+        spec["affinity"] = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [beside]}}
 
 
 def placement(pool: Pool, rules: Rules) -> dict[str, Any]:

@@ -52,6 +52,10 @@ class Rules:
     """How many builds at once; 0: as many as on one machine."""
     builds_volume_gib: int = 0
     """Keeps the cache of a build pod beyond its life; 0: no volume."""
+    storage_class: str = ""
+    """The kind of disk that volumes are made of; '' for the cluster's default."""
+    shared_volumes: bool = False
+    """Whether disks of that class may be on several nodes at once."""
     data: Pool = Pool()
     runtime_class: str = ""
     """`gvisor` puts a kernel of its own below each instance, where the nodes have it."""
