@@ -1,6 +1,7 @@
 """The stores on a real PostgreSQL keep the same contract, and of several control planes one leads."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from leeward.errors import Conflict, Invalid, Unavailable
 from leeward.model.wish import App
-from leeward.ports import Stores
+from leeward.ports import FileStore, Stores
 from leeward.settings import Settings
 from leeward.store import OpenStores, open_stores
 from leeward.store.leader import LEADS
 from leeward.store.tables import metadata
+from tests.contracts.file_store import FileStoreContract
 from tests.contracts.postgres import Server, binaries, server
 from tests.contracts.run_store import RunStoreContract
 from tests.contracts.test_stores import (
@@ -24,8 +26,11 @@ from tests.contracts.test_stores import (
     Clock,
     DeployStoreContract,
     EventStoreContract,
+    LogStoreContract,
     RegionStoreContract,
     ReleaseStoreContract,
+    lines,
+    texts,
 )
 from tests.unit.test_store_home import shape
 
@@ -84,6 +89,27 @@ class TestPostgresRunStore(RunStoreContract): ...
 class TestPostgresRegionStore(RegionStoreContract): ...
 
 
+class TestSharedLogStore(LogStoreContract):
+    async def test_the_oldest_lines_of_builds_go_over_the_budget(self, stores: Stores) -> None:
+        for number in range(8):
+            noise = random.Random(number).randbytes(4000).hex()
+            await stores.logs.append("shop", lines(noise, source=f"build/d{number}", process="", at=number))
+
+        assert await stores.logs.sweep(80_000) > 0
+
+        assert list(await stores.logs.tail("shop", source="build/d0")) == []
+        assert len(await stores.logs.tail("shop", source="build/d7")) == 1
+
+
+@pytest.fixture
+def files(stores: Stores) -> FileStore:
+    assert stores.files is not None
+    return stores.files
+
+
+class TestPostgresFileStore(FileStoreContract): ...
+
+
 async def _opens_within(opening: "asyncio.Task[OpenStores]", seconds: float) -> bool:
     done, _ = await asyncio.wait({opening}, timeout=seconds)
     return bool(done)
@@ -107,6 +133,27 @@ async def test_migrations_end_in_the_metadata_here_too(tmp_path: Path, clock: Cl
 
 
 class TestLeadership:
+    async def test_the_next_leader_has_the_files_and_what_builds_printed(
+        self, tmp_path: Path, clock: Clock, url: str
+    ) -> None:
+        (tmp_path / "sent").write_bytes(b"a tree")
+        async with await open_stores(settings(tmp_path / "a", url), clock) as first:
+            await first.logs.append("shop", lines("one", "two", source="build/d1", process=""))
+            await first.logs.append("shop", lines("three", source="build/d1", process="", at=200))
+            assert first.files is not None
+            await first.files.put("upload/1", tmp_path / "sent")
+        (tmp_path / "b" / "keys").mkdir(parents=True)
+        (tmp_path / "b" / "keys" / "master.key").write_bytes((tmp_path / "a" / "keys" / "master.key").read_bytes())
+
+        async with await open_stores(settings(tmp_path / "b", url), clock) as second:
+            assert texts(await second.logs.tail("shop", source="build/d1")) == ["one", "two", "three"]
+            assert texts(await second.logs.tail("shop", 1, source="build/d1")) == ["three"]
+            assert await second.logs.last_at("shop", "build/d1") == 200
+            assert second.files is not None and await second.files.get("upload/1", tmp_path / "brought")
+            await second.logs.forget("shop")
+            assert list(await second.logs.tail("shop", source="build/d1")) == []
+        assert (tmp_path / "brought").read_bytes() == b"a tree"
+
     async def test_a_second_control_plane_waits_and_leads_once_the_first_has_ended(
         self, tmp_path: Path, clock: Clock, url: str
     ) -> None:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import uvicorn
 
+from leeward.daemon.clock import SystemClock
 from leeward.errors import FetchFailed, LeewardError
 from leeward.model.release import SourceKind, SourceRef
 from leeward.settings import Settings
@@ -24,6 +25,8 @@ from leeward.sources.githttp import GitHttp
 from leeward.sources.pushed import PushedSource
 from leeward.sources.sweep import sweep
 from leeward.sources.tree import MTIME
+from leeward.store.database import Database
+from leeward.store.files import SqlFileStore
 
 pytestmark = pytest.mark.skipif(not Path("/usr/lib/git-core/git-http-backend").exists(), reason="git is not installed")
 SAFE = {
@@ -461,6 +464,28 @@ async def test_what_is_pushed_can_be_deployed_and_cloned(tmp_path: Path, origin:
     fetched = await PushedSource(settings).fetch("shop", ref, tmp_path / "tree", lambda line: None)
     assert (fetched.tree / "main.py").read_text() == "print(1)\n"
     assert fetched.message == "begin"
+
+
+async def test_what_was_pushed_to_one_control_plane_is_deployed_by_the_next(tmp_path: Path, origin: Path) -> None:
+    database = await Database.open(tmp_path / "shared.db")
+    files = SqlFileStore(database, SystemClock())
+    first, second = Settings(home=tmp_path / "one"), Settings(home=tmp_path / "two")
+    try:
+        async with served(door(GitHttp(first, files))) as url:
+            assert (await client("push", f"{url}/git/shop.git", "main", at=origin))[0] == 0
+        head = git("rev-parse", "HEAD", at=origin)
+        ref = SourceRef(SourceKind.PUSH, ref="main", commit=head)
+
+        fetched = await PushedSource(second, files).fetch("shop", ref, tmp_path / "tree", lambda line: None)
+        assert (fetched.tree / "main.py").read_text() == "print(1)\n"
+        newer = commit(origin, {"main.py": "print(2)\n"})
+        async with served(door(GitHttp(second, files))) as url:
+            assert (await client("push", f"{url}/git/shop.git", "main", at=origin))[0] == 0
+
+        # The first one led before: what it has is older.
+        assert await GitHttp(first, files).heads("shop") == {"main": newer}
+    finally:
+        await database.close()
 
 
 async def test_a_large_push_streams_in_both_directions(tmp_path: Path, origin: Path) -> None:

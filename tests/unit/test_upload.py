@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leeward.errors import FetchFailed, Invalid, LeewardError, TooLarge
+from leeward.fakes.files import Folder
 from leeward.model.release import SourceKind, SourceRef
 from leeward.settings import Settings
 from leeward.sources.upload import UploadSource, clean
@@ -57,6 +58,24 @@ async def unpacked(home: Path, data: bytes, **limits: int) -> Path:
     upload = await source.receive("shop", chunked(data, 65536))
     ref = SourceRef(SourceKind.UPLOAD, upload=upload.id)
     return (await source.fetch("shop", ref, home / "tree", lambda line: None)).tree
+
+
+async def test_an_archive_is_unpacked_by_a_control_plane_that_did_not_take_it(tmp_path: Path) -> None:
+    files = Folder(tmp_path / "shared")
+    upload = await UploadSource(Settings(home=tmp_path / "one"), files).receive(
+        "shop", chunked(archive(file("data", b"1")))
+    )
+    second = UploadSource(Settings(home=tmp_path / "two"), files)
+    ref = SourceRef(SourceKind.UPLOAD, upload=upload.id)
+
+    tree = (await second.fetch("shop", ref, tmp_path / "tree", lambda line: None)).tree
+
+    assert (tree / "data").read_text() == "1"
+    files.path("upload/" + upload.id).unlink()
+    with pytest.raises(FetchFailed, match="there is no upload"):
+        await UploadSource(Settings(home=tmp_path / "three"), files).fetch(
+            "shop", ref, tmp_path / "tree", lambda line: None
+        )
 
 
 async def test_an_honest_archive_comes_out_as_it_went_in(tmp_path: Path) -> None:

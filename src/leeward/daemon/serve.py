@@ -38,6 +38,7 @@ from leeward.ports import Source, Stores
 from leeward.services.all import Services
 from leeward.services.seen import Seen
 from leeward.settings import MIB, Settings
+from leeward.sources import bundles, upload
 from leeward.sources.git import GitSource
 from leeward.sources.githttp import GitHttp
 from leeward.sources.pushed import PushedSource
@@ -117,7 +118,7 @@ class Plane:
         self.registry = made.registry
         self.lines = Lines(stores.logs)
         seen = Seen()
-        gits = GitHttp(settings)
+        gits = GitHttp(settings, stores.files)
         self.cron = Cron(stores, self.engine, self.registry, clock)
         self.apps = Apps(
             stores,
@@ -132,11 +133,11 @@ class Plane:
         receipts = Receipts(self.edge, stores.deploys, ("127.0.0.1", settings.https_port), settings.domain)
         rollout = Rollout(stores, self.engine, self.registry, self.apps, receipts, settings.quotas)
         images = asyncio.Lock()
-        uploads = UploadSource(settings)
+        uploads = UploadSource(settings, stores.files)
         sources: dict[SourceKind, Source] = {
             SourceKind.GIT: GitSource(settings),
             SourceKind.UPLOAD: uploads,
-            SourceKind.PUSH: PushedSource(settings),
+            SourceKind.PUSH: PushedSource(settings, stores.files),
         }
         self.trees = settings.home / "sources" / "trees"
         self.bases = Bases(stores, self.registry, made.bases, clock, checks=made.checks_bases)
@@ -284,11 +285,17 @@ class Plane:
 
     async def _forget_sources(self, app: str, uploads: frozenset[str]) -> None:
         await asyncio.to_thread(forget, self.settings, app, uploads)
+        if self.stores.files is not None:
+            for name in (bundles.name_of(app), *map(upload.name_of, uploads)):
+                await self.stores.files.drop(name)
 
     async def _sweep_sources(self) -> None:
         active = await self.stores.deploys.active()
         busy = frozenset(name for deploy in active for name in (deploy.id, deploy.app, deploy.source.upload) if name)
         await asyncio.to_thread(sweep, self.settings, busy)
+        if self.stores.files is not None:
+            names = frozenset(name for one in busy for name in (bundles.name_of(one), upload.name_of(one)))
+            await self.stores.files.sweep(self.settings.uploads_mib * MIB, names)
 
     async def _scale(self) -> None:
         await self.scaler.tick()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -10,10 +11,13 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from leeward.errors import Invalid, NotFound, TooLarge, TooMany, Unavailable
-from leeward.ports import GitAnswer
+from leeward.errors import Invalid, LeewardError, NotFound, TooLarge, TooMany, Unavailable
+from leeward.ports import FileStore, GitAnswer
 from leeward.settings import MIB, Settings
+from leeward.sources.bundles import Bundles
 from leeward.sources.gitcommand import Git, bounded
+
+log = logging.getLogger(__name__)
 
 BACKEND = "/usr/lib/git-core/git-http-backend"
 PATHS = {"/info/refs": "GET", "/git-upload-pack": "POST", "/git-receive-pack": "POST"}
@@ -36,10 +40,11 @@ class GitHttp:
     What a killed push has sent stays in a quarantine of its own and never becomes a ref; `clear` removes it.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, files: FileStore | None = None) -> None:
         self._settings = settings
         self._folder = settings.home / "git"
         self._git = Git(settings.home, local=False)
+        self._bundles = Bundles(Git(settings.home, local=True), self._folder, files)
         self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._busy: defaultdict[str, int] = defaultdict(int)
 
@@ -71,12 +76,27 @@ class GitHttp:
         finally:
             if exchange is None:
                 self._busy[app] -= 1
-        return await exchange.answer()
+        answer = await exchange.answer()
+        return answer._replace(body=self._kept(app, answer.body)) if path == "/git-receive-pack" else answer
+
+    async def _kept(self, app: str, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The answer to a push; at its end what was pushed is kept, also when the client is gone."""
+        try:
+            async for chunk in body:
+                yield chunk
+        finally:
+            try:
+                await asyncio.shield(self._bundles.keep(app))
+            except LeewardError as error:
+                log.warning("what was pushed to '%s' does not follow the lead: %s", app, error)
 
     async def heads(self, app: str) -> Mapping[str, str]:
         """Branch to commit; empty when nothing was ever pushed."""
         repository = self._folder / f"{app}.git"
-        if not _APP.fullmatch(app) or not (repository / "HEAD").exists():
+        if not _APP.fullmatch(app):
+            return {}
+        await self._bundles.bring(app)
+        if not (repository / "HEAD").exists():
             return {}
         said = await self._git.run("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", folder=repository)
         pairs = (line.split(" ", 1) for line in said.text.splitlines())
@@ -89,6 +109,7 @@ class GitHttp:
     async def _repository(self, app: str) -> Path:
         repository = self._folder / f"{app}.git"
         async with self._making[app]:
+            await self._bundles.bring(app)
             if not (repository / "HEAD").exists():
                 self._folder.mkdir(parents=True, exist_ok=True)
                 said = await self._git.run("init", "-q", "--bare", "--template=", str(repository))

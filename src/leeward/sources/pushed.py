@@ -5,9 +5,10 @@ from pathlib import Path
 
 from leeward.errors import FetchFailed
 from leeward.model.release import SourceRef
-from leeward.ports import Fetched, Say
+from leeward.ports import Fetched, FileStore, Say
 from leeward.settings import Settings
 from leeward.sources import giturl
+from leeward.sources.bundles import Bundles
 from leeward.sources.checkout import checkout, submodules
 from leeward.sources.gitcommand import Git
 from leeward.sources.tree import settle
@@ -16,13 +17,15 @@ from leeward.sources.tree import settle
 class PushedSource:
     """The bare repositories below `<home>/git`, that `git push` fills."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, files: FileStore | None = None) -> None:
         self._settings = settings
         self._git = Git(settings.home, local=False)
+        self._bundles = Bundles(Git(settings.home, local=True), settings.home / "git", files)
 
     async def fetch(self, app: str, ref: SourceRef, into: Path, say: Say) -> Fetched:
         """Put the tree of a pushed commit or branch below `into`."""
         repository = self._settings.home / "git" / f"{app}.git"
+        await self._bundles.bring(app)
         wanted = giturl.ref(ref.commit or ref.ref) or "HEAD"
         if not (repository / "HEAD").exists():
             raise FetchFailed(f"nothing was pushed to '{app}' yet", hint=f"git push <platform>/git/{app}.git main")

@@ -14,7 +14,7 @@ from typing import IO
 
 from leeward.errors import FetchFailed, Invalid, TooLarge, Unavailable
 from leeward.model.release import SourceRef
-from leeward.ports import Fetched, Say, Upload
+from leeward.ports import Fetched, FileStore, Say, Upload
 from leeward.settings import MIB, Settings
 from leeward.sources.tree import emptied, leads_out, settle
 
@@ -35,12 +35,18 @@ _HEADERS = (
 _HINT = "make the archive with 'lee deploy', or with 'tar -czf app.tgz -C folder .'"
 
 
+def name_of(upload: str) -> str:
+    """Under which an upload is kept where files follow the lead."""
+    return f"upload/{upload}"
+
+
 class UploadSource:
     """Both sides of an upload: `receive` keeps the archive, `fetch` unpacks it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, files: FileStore | None = None) -> None:
         self._settings = settings
         self._folder = settings.home / "sources" / "uploads"
+        self._files = files
 
     async def receive(self, app: str, chunks: AsyncIterator[bytes]) -> Upload:
         """Stream an archive to disk. Raises TooLarge and Invalid; what breaks in the middle leaves nothing."""
@@ -53,6 +59,8 @@ class UploadSource:
                 await self._write(file, chunks, digest)
             if part.stat().st_size == 0:
                 raise Invalid("the upload is empty", hint=_HINT)
+            if self._files is not None:
+                await self._files.put(name_of(id), part)
             part.rename(self._folder / f"{id}.tar.gz")
         except OSError as error:
             raise Unavailable(f"the upload could not be kept: {error.strerror}", hint="is the disk full?") from error
@@ -79,6 +87,8 @@ class UploadSource:
     async def fetch(self, app: str, ref: SourceRef, into: Path, say: Say) -> Fetched:
         """Unpack an upload below `into`. Raises FetchFailed that names what is wrong in it."""
         archive = self._folder / f"{ref.upload}.tar.gz"
+        if self._files is not None and _ID.fullmatch(ref.upload) and not archive.is_file():
+            await self._bring(ref.upload, archive, self._files)
         if not _ID.fullmatch(ref.upload) or not archive.is_file():
             raise FetchFailed(
                 f"there is no upload '{ref.upload}'", hint="uploads are kept for a while only: deploy again"
@@ -96,6 +106,16 @@ class UploadSource:
         with contextlib.suppress(FileNotFoundError):
             os.utime(archive)
         return Fetched(into, digest)
+
+    async def _bring(self, id: str, archive: Path, files: FileStore) -> None:
+        """Have an archive that another control plane took."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part = archive.with_name(f"{id}.brought.part")
+        try:
+            if await files.get(name_of(id), part):
+                part.rename(archive)
+        finally:
+            part.unlink(missing_ok=True)
 
     def _unpack(self, archive: Path, into: Path) -> tuple[str, int]:
         emptied(into)

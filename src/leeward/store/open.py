@@ -17,6 +17,7 @@ from leeward.store.apps import SqlAppStore
 from leeward.store.database import Database
 from leeward.store.deploys import SqlDeployStore
 from leeward.store.events import SqlEventStore
+from leeward.store.files import SqlFileStore
 from leeward.store.images import SqlImageStore
 from leeward.store.lock import HomeLock
 from leeward.store.logins import SqlLoginStore
@@ -26,6 +27,7 @@ from leeward.store.regions import SqlRegionStore
 from leeward.store.releases import SqlReleaseStore
 from leeward.store.runs import SqlRunStore
 from leeward.store.samples import ChunkSampleStore
+from leeward.store.sharedlogs import SharedLogStore
 from leeward.store.vault import Vault
 
 
@@ -83,7 +85,11 @@ async def _stores(settings: Settings, clock: Clock, opening: AsyncExitStack, ser
     async with database.read() as connection:
         await vault.load(connection)
     await seal_all(database, vault, clock.now().timestamp())
-    logs = await asyncio.to_thread(FileLogStore, home / "logs", settings.logs_mib * MIB)
+    logs: FileLogStore
+    if server is None:
+        logs = await asyncio.to_thread(FileLogStore, home / "logs", settings.logs_mib * MIB)
+    else:
+        logs = await asyncio.to_thread(SharedLogStore, home / "logs", settings.logs_mib * MIB, database)
     opening.push_async_callback(logs.close)
     samples = await asyncio.to_thread(ChunkSampleStore, _private(home / "samples.db"))
     opening.push_async_callback(samples.close)
@@ -101,6 +107,7 @@ async def _stores(settings: Settings, clock: Clock, opening: AsyncExitStack, ser
         logs=logs,
         samples=samples,
         notices=notices,
+        files=SqlFileStore(database, clock) if server is not None else None,
     )
 
 

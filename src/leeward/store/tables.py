@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -299,4 +300,35 @@ schedules = Table(
     Column("process", Text, primary_key=True),
     Column("text", Text, nullable=False),
     Column("since", Double, nullable=False),
+)
+
+# Files that follow the lead: a name to what it is now, and that in parts.
+kept_files = Table(
+    "kept_files",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("file", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("used_at", Double, nullable=False),
+)
+
+kept_parts = Table(
+    "kept_parts",
+    metadata,
+    Column("file", Text, primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+# What builds printed, where that follows the lead.
+build_lines = Table(
+    "build_lines",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("app", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Index("build_lines_by_source", "app", "source", "id"),
 )
