@@ -17,6 +17,7 @@ from leeward.control.loop import pause
 from leeward.control.phases import Phases
 from leeward.control.receipts import Receipts
 from leeward.control.rollout import Rollout
+from leeward.control.volumes import Volumes
 from leeward.fakes.bases import FakeBaseImages
 from leeward.fakes.builder import FakeBuilder
 from leeward.fakes.edge import FakeEdge
@@ -27,6 +28,7 @@ from leeward.model.quota import parse_quotas
 from leeward.model.release import Deploy, DeployKind, DeployStatus, SourceKind, SourceRef
 from leeward.model.runtime import LogLine
 from leeward.model.wish import App
+from leeward.plan.volumes import VolumeLimits
 from leeward.ports import Stores
 from leeward.settings import Settings
 from leeward.store import open_stores
@@ -58,6 +60,7 @@ class Stage:
     collector: Collector = None  # type: ignore[assignment]
     receipts: Receipts = None  # type: ignore[assignment]
     bases: Bases = None  # type: ignore[assignment]
+    volumes: Volumes = None  # type: ignore[assignment]
     images: FakeBaseImages = field(default_factory=FakeBaseImages)
     budget: int = 10_500_000
     keep: int = 10
@@ -77,6 +80,7 @@ class Stage:
         images = asyncio.Lock()
         fresh.bases = Bases(self.stores, self.registry, self.images, Clock())
         sources = dict.fromkeys((SourceKind.GIT, SourceKind.UPLOAD, SourceKind.PUSH), self.source)
+        fresh.volumes = Volumes(self.stores, self.engine, VolumeLimits(2048, 3))
         phases = Phases(
             self.stores,
             sources,
@@ -89,6 +93,7 @@ class Stage:
             "lee.localhost",
             fresh.bases,
             parse_quotas(self.quota),
+            fresh.volumes,
         )
         fresh.deploys = Deploys(self.stores, phases, Clock(), lease_s=60)
         fresh.deploys.done = lambda app: self.ended.set()

@@ -113,23 +113,47 @@ def create(
     return 0
 
 
-def delete(app: App, /, *, yes: Yes = False, detach: Detach = False, as_json: Json = False) -> int:
-    """Delete an app with everything that belongs to it.
+def delete(
+    app: App,
+    /,
+    *,
+    volumes: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Delete its volumes too, with their data.")
+    ] = False,
+    yes: Yes = False,
+    detach: Detach = False,
+    as_json: Json = False,
+) -> int:
+    """Delete an app with everything that belongs to it but its volumes.
 
     Asks for the name again where somebody sits at the terminal.
     """
+    if volumes and detach:
+        raise Invalid(
+            "--volumes waits until nothing uses them: it cannot be with --detach", hint="leave one out", code="usage"
+        )
     from leeward.cli.client import Platform, path
 
     with Platform.connect() as platform:
         if not yes and sys.stdin.isatty():
             platform.get(path("apps", app))
-            _confirm(app)
+            _confirm(app, volumes=volumes)
+        kept = platform.items(path("apps", app, "volumes"))
         platform.delete(path("apps", app))
         gone = detach or _gone(platform, path("apps", app))
+        if volumes and gone:
+            for one in kept:
+                platform.delete(path("apps", app, "volumes", one["process"], one["name"]), region=one["region"])
+            kept = []
     if as_json:
-        output.as_json({"app": app, "deleted": gone and not detach})
+        names = [f"{one['process']}/{one['name']}" for one in kept]
+        output.as_json({"app": app, "deleted": gone and not detach, "volumes_kept": names})
     else:
         output.answer(f"{app} is {'being ' if detach or not gone else ''}deleted")
+        if kept:
+            from leeward.cli.volumes import kept as said
+
+            output.say(said(kept))
     return 0 if gone else 1
 
 
@@ -139,8 +163,9 @@ def wanted(process: Any) -> str:
     return str(low) if low == high else f"{low}-{high} at {process.get('cpu_percent')} % CPU"
 
 
-def _confirm(app: str) -> None:
-    print(f"This deletes '{app}' with its releases, variables and logs. Its name again: ", end="", file=sys.stderr)
+def _confirm(app: str, *, volumes: bool) -> None:
+    what = "releases, variables, logs and the data in its volumes" if volumes else "releases, variables and logs"
+    print(f"This deletes '{app}' with its {what}. Its name again: ", end="", file=sys.stderr)
     sys.stderr.flush()
     if sys.stdin.readline().strip() != app:
         raise Invalid(f"'{app}' was not confirmed, nothing is deleted", hint="type its name, or use --yes")

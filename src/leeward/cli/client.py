@@ -113,9 +113,9 @@ class Platform:
         """Say how a part of something should be."""
         return self._ask("PATCH", path, json=body)
 
-    def delete(self, path: str) -> Any:
+    def delete(self, path: str, **params: Any) -> Any:
         """Ask for the end of something."""
-        return self._ask("DELETE", path)
+        return self._ask("DELETE", path, params=_present(params))
 
     def upload(self, path: str, chunks: Iterable[bytes], **params: Any) -> Any:
         """Send bytes as they come."""

@@ -23,6 +23,7 @@ GROUPS: dict[str, str] = {
     "domains": "List, add and remove the domains of an app.",
     "tokens": "List, create and revoke API tokens.",
     "regions": "List, add and remove the clusters where apps may run.",
+    "volumes": "List, show and delete the volumes of apps.",
     "registries": "List, add and remove the logins at foreign registries.",
     "bases": "List base images, put apps on newer ones, and take that back.",
     "cache": "Empty what the edge keeps of an app.",
@@ -63,6 +64,11 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command("domains list", "domains:list_domains", "List the domains of an app."),
         Command("domains add", "domains:add", "Add a domain to an app."),
         Command("domains remove", "domains:remove", "Remove a domain from an app."),
+        Command(
+            "volumes list", "volumes:list_volumes", "List the volumes of an app or of all, also of apps that are gone."
+        ),
+        Command("volumes show", "volumes:show", "Show one volume of an app."),
+        Command("volumes delete", "volumes:delete", "Delete a volume that nothing uses, with all that is in it."),
         Command("render", "regions:render", "Show the objects that an app is in its region; secrets are stars."),
         Command("cache purge", "cache:purge", "Empty what the edge keeps of an app."),
     ),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from leeward.control.bases import Bases
 from leeward.control.rollout import Rollout, Save
+from leeward.control.volumes import Volumes
 from leeward.errors import Conflict, FetchFailed, Invalid, NotFound, PlanFailed
 from leeward.model.app import AppSpec, Strategy
 from leeward.model.build import BuildPlan
@@ -21,6 +22,7 @@ from leeward.model.region import LOCAL
 from leeward.model.release import Deploy, DeployKind, Phase, Release, SourceKind
 from leeward.model.runtime import LogLine
 from leeward.model.secret import Secret, Variable, revealed
+from leeward.model.wish import App
 from leeward.plan.domains import refused
 from leeward.plan.release import complete, left, merged_env, overridden
 from leeward.ports import Builder, BuildJob, Probes, Registry, Say, Source, Stores, every_app
@@ -46,6 +48,7 @@ class Phases:
         domain: str,
         bases: Bases,
         quotas: Quotas = NO_QUOTAS,
+        volumes: Volumes | None = None,
     ) -> None:
         self._stores = stores
         self._sources = sources
@@ -58,6 +61,7 @@ class Phases:
         self._domain = domain
         self._bases = bases
         self._quotas = quotas
+        self._volumes = volumes
 
     def first(self, deploy: Deploy) -> Phase:
         """Where to go on: a tree that is gone is fetched again, unless the image is pushed already."""
@@ -144,6 +148,7 @@ class Phases:
         await self._refuse_taken(deploy.app, full.domains)
         await self._refuse_unknown(full.region)
         await self._refuse_over_quota(deploy.app, full)
+        await self._plan_volumes(deploy.app, full, say)
         carry = {
             **deploy.carry,
             "spec": full.model_dump_json(),
@@ -153,10 +158,20 @@ class Phases:
             "first_command": plan.first_command or "",
         }
         await self._generate(deploy.app, plan.generated, say)
-        await self._stores.apps.update(
-            deploy.app, lambda app: replace(app, spec=full, versions=dict(plan.versions) or app.versions)
-        )
+        from_image = deploy.source.kind is SourceKind.IMAGE
+
+        def wish(app: App) -> App:
+            # How an app is built is no matter of a deploy that named an image: the next one from files builds them.
+            spec = full.model_copy(update={"build": app.spec.build}) if from_image else full
+            return replace(app, spec=spec, versions=dict(plan.versions) or app.versions)
+
+        await self._stores.apps.update(deploy.app, wish)
         return replace(deploy, carry=carry)
+
+    async def _plan_volumes(self, name: str, spec: AppSpec, say: Say) -> None:
+        if self._volumes is not None:
+            app = await self._stores.apps.get(name)
+            await self._volumes.plan(app, overridden(spec, app.overrides), say)
 
     async def _generate(self, app: str, names: Sequence[str], say: Say) -> None:
         """Give each of these variables a random value, unless it has one."""

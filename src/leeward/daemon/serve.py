@@ -25,6 +25,7 @@ from leeward.control.rollout import Rollout
 from leeward.control.samples import Samples
 from leeward.control.scale import Autoscaler
 from leeward.control.sleep import Sleeper
+from leeward.control.volumes import Volumes
 from leeward.daemon.clock import SystemClock
 from leeward.daemon.lines import Lines
 from leeward.daemon.parts import parts
@@ -34,6 +35,7 @@ from leeward.edges.embedded.agent import EmbeddedEdge
 from leeward.engines.regional import RegionalEngine
 from leeward.errors import LeewardError, Unavailable
 from leeward.model.release import SourceKind
+from leeward.plan.volumes import VolumeLimits
 from leeward.ports import Source, Stores
 from leeward.services.all import Services
 from leeward.services.seen import Seen
@@ -132,6 +134,8 @@ class Plane:
         )
         receipts = Receipts(self.edge, stores.deploys, ("127.0.0.1", settings.https_port), settings.domain)
         rollout = Rollout(stores, self.engine, self.registry, self.apps, receipts, settings.quotas)
+        limits = VolumeLimits(settings.volume_gib * 1024, settings.volumes_per_app)
+        self.volumes = Volumes(stores, self.engine, limits)
         images = asyncio.Lock()
         uploads = UploadSource(settings, stores.files)
         sources: dict[SourceKind, Source] = {
@@ -153,6 +157,7 @@ class Plane:
             settings.domain,
             self.bases,
             settings.quotas,
+            self.volumes,
         )
         self.deploys = Deploys(stores, phases, clock, at_once=max(4, 2 * settings.builds), lease_s=settings.lease_s)
         self.deploys.done = lambda app: self.poke(f"app/{app}")
@@ -181,6 +186,7 @@ class Plane:
             "samples": Loop("samples", self.samples.tick, min(10.0, settings.scale_s)),
             "scale": Loop("scale", self._scale, settings.scale_s),
             "wake": Loop("wake", self.sleeper.wake, 0.1),
+            "volumes": Loop("volumes", self.volumes.tick, 60.0),
             "bases": Loop("bases", self.bases.tick, 3600.0),
             "collect": Loop("collect", self._collect, 600.0),
             "receipts": Loop("receipts", receipts.tick, 1.0),

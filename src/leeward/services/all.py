@@ -24,6 +24,7 @@ from leeward.services.registries import Registries
 from leeward.services.runs import Runs
 from leeward.services.seen import Seen
 from leeward.services.sources import Sources
+from leeward.services.volumes import Volumes
 from leeward.settings import Settings
 
 
@@ -60,6 +61,7 @@ class Services:
     registries: Registries = field(init=False)
     sources: Sources = field(init=False)
     runs: Runs = field(init=False)
+    volumes: Volumes = field(init=False)
 
     def __post_init__(self) -> None:
         context = Context(
@@ -93,6 +95,7 @@ class Services:
             "registries": Registries(context),
             "sources": Sources(context, deploys),
             "runs": Runs(context),
+            "volumes": Volumes(context),
         }
         for name, service in made.items():
             object.__setattr__(self, name, service)

@@ -18,7 +18,9 @@ from leeward.model.sizes import Size
 from leeward.model.wish import App, Override
 from leeward.plan.release import WEB, overridden
 from leeward.plan.timed import timed_names
+from leeward.plan.volumes import VolumeLimits, refused
 from leeward.ports import Page
+from leeward.ports.keeping import region_problems
 from leeward.ports.projects import refuse_over_quota
 from leeward.services.context import Context, require, standing
 from leeward.services.deploys import Deploys
@@ -67,14 +69,18 @@ class Apps:
         if known is not None:
             standing(known)
         await refuse_taken(self._context, name, wished.domains)
+        settings = self._context.settings
+        limits = VolumeLimits(settings.volume_gib * 1024, settings.volumes_per_app)
+        if problems := refused(wished, limits):
+            raise Invalid(problems)
         await self._stores.apps.create(App(name, project=project, spec=wished, created_at=self._context.clock.now()))
         await self._context.note(caller, "app.created", f"app '{name}' created", name)
         self._context.poke(f"app/{name}")
         return await self.show(name)
 
-    async def list(self, after: str = "", limit: int = 50) -> Page[AppSummary]:
-        """By name, also those being deleted. Asks no engine."""
-        page = await self._stores.apps.list(after, limit, deleted=True)
+    async def list(self, after: str = "", limit: int = 50, search: str = "") -> Page[AppSummary]:
+        """By name, also those being deleted; with a search only those whose name has that in it. Asks no engine."""
+        page = await self._stores.apps.list(after, limit, deleted=True, part=search.strip().lower())
         recent = await self._stores.deploys.list(limit=RECENT)
         known = newest_by_app((*await self._stores.deploys.active(), *recent.items))
         items = []
@@ -183,6 +189,8 @@ class Apps:
         _refuse_copies(changes, timed_names(release))
         wished = overridden(release.spec, _with(app, changes))
         await refuse_over_quota(self._stores, self._context.settings.quotas, app, wished)
+        if problems := await region_problems(self._context.engine, app, wished):
+            raise Invalid(problems)
         await self._stores.apps.update(name, lambda old: replace(standing(old), overrides=_with(old, changes)))
         said = ", ".join(_said(process, change) for process, change in sorted(changes.items()))
         await self._context.note(caller, "app.scaled", f"app '{name}' scaled: {said}", name)

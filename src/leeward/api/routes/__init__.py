@@ -17,6 +17,7 @@ from leeward.api.routes import (
     registries,
     runs,
     sources,
+    volumes,
 )
 
 ROUTERS = (
@@ -27,6 +28,7 @@ ROUTERS = (
     environment.router,
     domains.router,
     runs.router,
+    volumes.router,
     logs.router,
     metrics.router,
     events.router,
