@@ -51,6 +51,18 @@ async def test_a_second_deploy_moves_all_requests_to_new_instances(plane: Stage)
     assert plane.edge.visit("shop.lee.localhost")[0] == 200
 
 
+async def test_a_deploy_of_an_image_does_not_change_how_later_trees_are_built(plane: Stage) -> None:
+    await plane.live()
+    image = SourceRef(SourceKind.IMAGE, image="registry.example/other:1")
+    one = Deploy("one", "shop", DeployKind.CODE, image, actor="tests", created_at=Clock().now())
+
+    done = await plane.finish(await plane.stores.deploys.create(one))
+
+    spec = (await plane.stores.apps.get("shop")).spec
+    assert "registry.example/other:1" in done.carry["spec"]
+    assert (spec.build.strategy, spec.build.image) == ("auto", None)
+
+
 async def test_requests_never_lack_a_peer_in_six_deploys(plane: Stage) -> None:
     await plane.live()
     for _ in range(5):
