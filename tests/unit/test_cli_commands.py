@@ -18,7 +18,7 @@ from tests.unit.cli_stage import LIVE, PROBLEM, Answer, Asked, Stage, Talk, depl
 from leeward import daemon
 from leeward.cli import follow
 from leeward.cli.main import main
-from leeward.cli.metrics import bars
+from leeward.cli.metrics import bars, named
 from leeward.cli.output import moment, safe
 from leeward.host.doctor import Finding
 from leeward.model.build import BuildPlan, Decision, Evidence
@@ -380,3 +380,43 @@ def test_a_picture_of_numbers_has_its_newest_at_the_right_and_fits() -> None:
     assert bars([0, 1, 2, 4]) == "▁▃▅█"
     assert len(bars([float(i) for i in range(1000)])) <= 40
     assert bars([0.0, 0.0]) == "▁▁"
+
+
+def test_the_log_of_a_deploy_that_is_none_or_of_another_app_is_an_error(stage: Stage, capsys: Capture) -> None:
+    stage.on("GET", "/v1/apps/shop/logs", {"items": []})
+    stage.on("GET", "/v1/deploys/d2", {"id": "d2", "app": "other"})
+
+    assert main(["logs", "shop", "--build", "d2"]) == 2
+    assert "'d2' is not a deploy of 'shop'" in capsys.readouterr().err
+    assert main(["logs", "shop", "--build", "nope"]) == 2
+
+
+def test_where_there_is_nothing_to_show_a_word_says_so(stage: Stage, capsys: Capture) -> None:
+    stage.on("GET", "/v1/apps/shop/logs", {"items": []})
+    stage.on("GET", "/v1/events", listing())
+
+    assert (main(["logs", "shop"]), capsys.readouterr().err) == (0, "no lines of 'shop' yet\n")
+    assert (main(["logs", "shop", "--search", "x"]), capsys.readouterr().err) == (0, "no lines of 'shop' that match\n")
+    assert (main(["events", "shpo"]), capsys.readouterr().err) == (0, "nothing is known of an app 'shpo'\n")
+
+
+def test_the_numbers_of_an_instance_have_its_short_name() -> None:
+    assert named("web/lee-shop-web-g1795541854847-df3745/cpu_cores") == "web/df3745/cpu_cores"
+    assert named("edge/all/p50_ms") == "edge/all/p50_ms"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["ps", "shop", "now"], "too many words: 'now'"),
+        (["logs", "shop", "-n", "many"], "invalid value for -n: 'many' is not a whole number"),
+        (["deploy", "--git", ""], "--git is empty"),
+        (["deploy", "--image="], "--image is empty"),
+    ],
+)
+def test_a_command_that_cannot_be_meant_is_answered_in_plain_words(
+    stage: Stage, capsys: Capture, argv: list[str], said: str
+) -> None:
+    assert main(argv) == 2
+    assert said in capsys.readouterr().err
+    assert not stage.asked

@@ -46,6 +46,10 @@ def deploy(
     .leewardignore leave out, then shows the steps until the release is live.
     Ctrl-C ends the showing, not the deploy.
     """
+    for option, value in (("--git", git), ("--image", image), ("--ref", ref), ("--app", app)):
+        if value == "":
+            # An empty variable of a script must not become a deploy of the directory.
+            raise Invalid(f"{option} is empty", hint="give it a value, or leave it out", code="usage")
     if git and image:
         raise Invalid("--git and --image exclude each other", hint="give one of them", code="usage")
     if ref and not git:

@@ -118,5 +118,7 @@ def _change(app: str, change: dict[str, Any], detach: bool, as_json: bool) -> in
     elif ended and not detach:
         return printed(ended, False)
     else:
-        output.answer(f"{app} has {len(found)} variables" + ("" if deploy else "; the next deploy uses them"))
+        output.answer(
+            f"{app} has {output.counted(len(found), 'variable')}" + ("" if deploy else "; the next deploy uses them")
+        )
     return 0 if live else 1

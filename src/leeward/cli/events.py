@@ -28,5 +28,5 @@ def events(
     return output.table(
         ("TIME", "APP", "KIND", "WHO", "WHAT"),
         [(output.moment(e.get("at")), e.get("app"), e.get("kind"), e.get("actor"), e.get("text")) for e in found],
-        "nothing happened yet",
+        f"nothing is known of an app '{app}'" if app else "nothing happened yet",
     )

@@ -48,6 +48,8 @@ def logs(
         if follow:
             return Tail(platform, where, wanted, as_json, bare=bool(build)).run(lines)
         found = tail(platform, where, lines, wanted)
+    if not found and not as_json and lines > 0:
+        output.say(f"no lines of '{app}'" + (" that match" if search or process else " yet"))
     if as_json:
         return output.as_json(found)
     for line in found:
@@ -131,6 +133,8 @@ def _build_source(platform: "Platform", app: str, build: str) -> str:
     from leeward.cli.client import path
 
     if not build.removeprefix("v").isdigit() or len(build) > 9:
+        if platform.get(path("deploys", build))["app"] != app:
+            raise NotFound(f"'{build}' is not a deploy of '{app}'", hint=f"`lee releases {app} --json` lists them")
         return f"build/{build}"
     wanted = f"v{build.removeprefix('v')}"
     for release in platform.items(path("apps", app, "releases")):

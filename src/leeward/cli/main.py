@@ -104,6 +104,9 @@ def _usage(error: "CycloptsError", argv: Sequence[str]) -> "LeewardError":
     hint = f"did you mean {hint}" if mark else ""
     message = message.partition(" Available commands: ")[0]
     message = message.rstrip(".").replace('"', "'")
+    if unused := re.match(r"unused tokens: \[(.*)\]$", message, flags=re.I):
+        message = f"too many words: {unused[1]}"
+    message = re.sub(r"unable to convert ('.*') into int$", r"\1 is not a whole number", message)
     message = re.sub(r"^command '.*' parameter (\S+) requires an argument$", r"\1 is missing", message, flags=re.I)
     words = [word for word in argv[:2] if not word.startswith("-")]
     names = {command.name for command in commands.ALL} | set(commands.GROUPS)

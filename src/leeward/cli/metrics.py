@@ -1,5 +1,6 @@
 """Show numbers of an app over time."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -24,7 +25,7 @@ def metrics(
         return output.as_json(found)
     series = found.get("series", found) if isinstance(found, dict) else {}
     rows = [
-        (name, amount(name, values[-1]), amount(name, max(values)), bars(values))
+        (named(name), amount(name, values[-1]), amount(name, max(values)), bars(values))
         for name, points in sorted(series.items())
         if (values := _values(points))
     ]
@@ -37,6 +38,11 @@ def bars(values: Sequence[float], width: int = _WIDTH) -> str:
     means = [sum(part) / len(part) for i in range(0, len(values), step) if (part := values[i : i + step])]
     top = max(means) or 1.0
     return "".join(_BARS[min(len(_BARS) - 1, max(0, int(value / top * len(_BARS))))] for value in means)
+
+
+def named(series: str) -> str:
+    """A series with its instance as the other commands call it: by the end of its name."""
+    return "/".join(output.short(part) if re.fullmatch(r".+-g\d+-\w+", part) else part for part in series.split("/"))
 
 
 def amount(name: str, value: float) -> str:

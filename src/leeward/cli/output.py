@@ -1,6 +1,7 @@
 """Print answers to stdout and everything else to stderr."""
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -51,7 +52,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str =
         say(empty)
         return 0
     widths = [max(len(row[i]) for row in [list(columns), *cells]) for i in range(len(columns))]
-    bold = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() else ("", "")
+    bold = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else ("", "")
     head = "  ".join(name.ljust(width) for name, width in zip(columns, widths, strict=True)).rstrip()
     print(f"{bold[0]}{head}{bold[1]}")
     for row in cells:
@@ -96,6 +97,11 @@ def failed(error: LeewardError, json_wanted: bool) -> int:
         if error.hint:
             say(f"  hint: {error.hint}")
     return error.exit_code
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def seconds(value: object) -> str:

@@ -189,10 +189,11 @@ class Deploys:
         await self._save(ended)
         what = f"v{ended.release}" if ended.release else (ended.commit[:12] or ended.kind.value)
         reason = f" at {deploy.phase}: {told['message']}" if told else ""
+        became = status.value if status is DeployStatus.FAILED else f"is {status.value}"
         await self._stores.events.add(
             Event(
                 f"deploy.{status.value}",
-                f"{ended.kind.value} deploy of '{ended.app}' ({what}) is {status.value}{reason}",
+                f"{ended.kind.value} deploy of '{ended.app}' ({what}) {became}{reason}",
                 app=ended.app,
                 actor=ended.actor or "platform",
                 data={"deploy": ended.id},
