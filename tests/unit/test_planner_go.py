@@ -121,3 +121,12 @@ def test_a_directory_with_an_unusual_name_is_no_program(tmp_path: Path) -> None:
 
 def test_a_program_that_does_not_listen_is_a_guess(tmp_path: Path) -> None:
     assert "start-guessed" in warned(planned(tmp_path, {"go.mod": MODULE, "main.go": WORKER}))
+
+
+def test_a_module_above_the_apps_directory_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    files = {"go.mod": "module x\n\ngo 1.22\n\nreplace example.com/lib => ../lib\n", "main.go": "package main\n"}
+
+    with pytest.raises(PlanFailed, match=r"go\.mod:5 replaces a module by '\.\./lib'") as refused:
+        planned(tmp_path, files)
+
+    assert "go.work" in (refused.value.hint or "")

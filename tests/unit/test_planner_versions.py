@@ -1,5 +1,6 @@
 """Which version of a tool an app gets."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,32 @@ def test_ranges_are_read_as_npm_reads_them(
 @pytest.mark.parametrize("text", ["banana", "1.2.3 banana", ">=", "1" * 300, "^^1"])
 def test_what_is_no_range_is_none(text: str) -> None:
     assert semver.parse(text) is None
+
+
+@pytest.mark.parametrize("engines", ["~22.1", "=22.4.1", "22.4.x", "v22.4.1", "~ 22.1.3", "22.4.*"])
+def test_the_patches_of_a_node_are_the_makers_business(tmp_path: Path, engines: str) -> None:
+    found = planned(tmp_path, {"package.json": json.dumps({"engines": {"node": engines}}), "server.js": ""})
+
+    assert decided(found, "node version") == "22 <- package.json:1"
+
+
+@pytest.mark.parametrize(
+    ("files", "code"),
+    [
+        ({"app.py": "", ".python-version": "pypy3.10-7.3.17\n"}, "python-unread"),
+        ({"app.py": "", ".tool-versions": "python 3.13t\n"}, "python-unread"),
+        ({"package.json": "{}", "server.js": "", ".nvmrc": "system\n"}, "node-unread"),
+    ],
+)
+def test_a_version_of_another_kind_is_passed_over_with_a_warning(
+    tmp_path: Path, files: dict[str, str], code: str
+) -> None:
+    assert code in warned(planned(tmp_path, files))
+
+
+@pytest.mark.parametrize("word", ["lts", "lts/*", "lts/krypton", "lts-krypton", "stable"])
+def test_names_of_node_are_read(tmp_path: Path, word: str) -> None:
+    found = planned(tmp_path, {"package.json": "{}", "server.js": "", ".tool-versions": f"nodejs {word}\n"})
+
+    assert decided(found, "node version") == "24 <- .tool-versions:1"
+    assert "node-unread" not in warned(found)

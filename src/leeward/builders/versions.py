@@ -28,6 +28,8 @@ class Demand:
     pin: bool = False
     soft: bool = False
     """A soft demand is a piece of advice: it narrows the choice, and never makes a plan fail."""
+    unread: bool = False
+    """What it asks for is of another kind than the catalogue's versions: it is passed over, with a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,10 @@ class Chosen:
 
 def choose(tool: Tool, demands: Sequence[Demand], remembered: Mapping[str, str]) -> Chosen:
     """The version that the first demand allows. Raises PlanFailed saying what there is when it allows none."""
+    notes = [_unread(tool, demand) for demand in demands if demand.unread]
+    demands = [demand for demand in demands if not demand.unread]
     hard = [demand for demand in demands if not demand.soft]
     first = hard[0] if hard else None
-    notes: list[Diagnostic] = []
     allowed = [offer for offer in tool.offers if not first or first.accepts(offer)]
     if first and not allowed:
         allowed, note = _nearest(tool, first, hard[1:])
@@ -108,6 +111,17 @@ def _nearest(tool: Tool, pin: Demand, others: Sequence[Demand]) -> tuple[list[Of
         f"ask for {best.name} there",
     )
     return [best], note
+
+
+def never(offer: Offer) -> bool:
+    """Accepts nothing."""
+    return False
+
+
+def _unread(tool: Tool, demand: Demand) -> Diagnostic:
+    place = f"{demand.evidence.file}{_line(demand.evidence)}"
+    text = f"{tool.name} '{demand.text}' ({place}) is none of those that there are, and is passed over"
+    return Diagnostic("warning", f"{tool.name}-unread", text, f"ask for one of {', '.join(tool.names)} there")
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ _MODULES = Cache("go-modules", "/var/cache/go-modules")
 _CACHES = (_MODULES, Cache("go-build", "/var/cache/go-build"))
 _MAIN = re.compile(r"^package main\b", re.M)
 _MODULE = re.compile(r"^module\s+(\S+)", re.M)
-_LOCAL = re.compile(r"=>\s*\.{1,2}/")
+_LOCAL = re.compile(r"=>\s*(\.{1,2}/\S*)")
 _LISTENS = re.compile(
     r'"(?:net/http|net|google\.golang\.org/grpc|github\.com/(?:gin-gonic|gofiber|labstack|valyala)/[^"]*)"'
 )
@@ -239,6 +239,12 @@ def _whole_tree(view: AppView) -> Evidence | None:
     if view.has("go.work"):
         return Evidence("go.work", 0, "a workspace of modules")
     for number, line in view.lines(FILE):
-        if _LOCAL.search(line):
+        if match := _LOCAL.search(line):
+            if posixpath.normpath(match[1]).startswith(".."):
+                raise PlanFailed(
+                    f"{FILE}:{number} replaces a module by '{match[1]}', which is above the app's directory",
+                    hint="commit a go.work above both (`go work init`), and set path: to its directory",
+                    code="go-replace",
+                )
             return Evidence(FILE, number, line.strip()[:60])
     return None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from leeward.builders.blueprint import Cache
-from leeward.builders.loose import mapping, text
+from leeward.builders.loose import first_text, mapping, text
 from leeward.builders.providers.node_project import FILE, Project
 from leeward.builders.providers.python_dependencies import SAFE_PATH
 from leeward.builders.tree import AppView
@@ -101,11 +101,28 @@ def _asked(view: AppView, manifest: Mapping[str, object]) -> Iterator[_Asked]:
         if (name := text(each, "name")) in LOCKS:
             place = view.where(FILE, '"devEngines":', f"devEngines.packageManager {name}")
             yield _Asked(name, text(each, "version"), place)
+    for name, version, place in _tools(view):
+        if view.first(*LOCKS[name]):
+            yield _Asked(name, version, place)
     for table in ("volta", "engines"):
         for name in ("pnpm", "yarn", "bun"):
             # Everybody has an opinion about npm; the lock file knows better.
             if (version := text(manifest, table, name)) and view.first(*LOCKS[name]):
                 yield _Asked(name, version, view.where(FILE, f'"{table}":', f"{table}.{name} {version}"[:60]))
+
+
+def _tools(view: AppView) -> Iterator[tuple[str, str, Evidence]]:
+    """What the files of asdf and mise say."""
+    for number, line in view.lines(".tool-versions"):
+        words = line.split()
+        if len(words) > 1 and words[0] in ("pnpm", "yarn", "bun"):
+            yield words[0], words[1], Evidence(".tool-versions", number, line.strip()[:60])
+    for path in ("mise.toml", ".mise.toml"):
+        tools = mapping(view.toml(path), "tools")
+        for name in ("pnpm", "yarn", "bun"):
+            for key in (name, f"npm:{name}"):
+                if version := first_text(tools.get(key)):
+                    yield name, version, view.where(path, key, f"{key} = {version}"[:60])
 
 
 def _exact(tool: str, asked: str, usual: int) -> str:

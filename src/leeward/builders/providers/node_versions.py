@@ -10,8 +10,11 @@ from leeward.builders.loose import first_text, mapping, text
 from leeward.builders.providers.node_project import FILE, Project
 from leeward.builders.providers.provider import Context
 from leeward.builders.tree import AppView
-from leeward.builders.versions import Accepts, Demand, pinned
+from leeward.builders.versions import Accepts, Demand, never, pinned
 from leeward.model.build import Evidence
+
+# One version, or the patches of one: they are the maker's business.
+_PIN = re.compile(r"(?:=|~>?)?\s*v?(\d{1,3}(?:\.\d{1,4}){0,2}|\d{1,3}(?:\.\d{1,4})?(?:\.[x*]){1,2})")
 
 
 def demands(context: Context, project: Project) -> list[Demand]:
@@ -21,8 +24,7 @@ def demands(context: Context, project: Project) -> list[Demand]:
     if project.workspace:
         asked += _written(project.root, project.workspace.manifest)
     for value, evidence in asked:
-        if demand := _ranged(value, evidence):
-            found.append(demand)
+        found.append(_ranged(value, evidence) or Demand(value[:60], never, evidence, unread=True))
     return found
 
 
@@ -57,11 +59,11 @@ def _explicit(demand: Demand) -> Demand:
 
 def _ranged(value: str, evidence: Evidence) -> Demand | None:
     word = value.strip().lower()
-    if re.fullmatch(r"v?\d{1,3}(\.\d{1,4}){0,2}", word) or re.fullmatch(r"\d{1,3}\.x(\.x)?", word):
-        accepts = pinned(word, 1)
-        return Demand(value, accepts, evidence, pin=True) if accepts else None
-    if word.startswith("lts/"):
-        return Demand(value, _named(word.removeprefix("lts/")), evidence, pin=True)
+    if match := _PIN.fullmatch(word):
+        accepts = pinned(match[1], 1)
+        return Demand(match[1], accepts, evidence, pin=True) if accepts else None
+    if word == "lts" or word.startswith(("lts/", "lts-")):
+        return Demand(value, _named(word[4:] or "*"), evidence, pin=True)
     accepted = semver.parse(word)
     return Demand(value, _full(accepted), evidence) if accepted else None
 

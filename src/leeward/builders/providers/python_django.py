@@ -17,18 +17,26 @@ _SQLITE = "django.db.backends.sqlite3"
 
 def django(view: AppView, dependencies: Dependencies, files: tuple[str, ...]) -> Found | None:
     """How a Django project is served: migrations once before the rollout, static files collected while building."""
-    manage = view.read("manage.py")
+    below = _below(view)
+    inside = view.at(below) if below else view
+    if inside is None:
+        return None
+    manage = inside.read("manage.py")
     if "django" not in manage.lower() or not (dependencies.find("django") or "execute_from_command_line" in manage):
         return None
-    path, settings = _settings(view, manage)
-    server, target, evidence = _application(view, path, settings, dependencies, files)
+    path, settings = _settings(inside, manage)
+    own = tuple(file.removeprefix(f"{below}/") for file in files if not below or file.startswith(f"{below}/"))
+    server, target, evidence = _application(inside, path, settings, dependencies, own)
+    at = f"{below}/" if below else ""
+    path, evidence = f"{at}{path}", Evidence(f"{at}{evidence.file}", evidence.line, evidence.what)
     if not target:
         return None
     if server == "uvicorn":
         command = f"uvicorn {target} --host 0.0.0.0 --port $PORT --proxy-headers"
     else:
         command = f"gunicorn --bind 0.0.0.0:$PORT --threads 8 {target}"
-    migrate = "python manage.py migrate --noinput"
+    python = f"python {at}manage.py"
+    migrate = f"{python} migrate --noinput"
     collect = _STATIC_ROOT.search(settings) is not None
     file_database = _SQLITE in settings and "DATABASE_URL" not in settings and "dj_database_url" not in settings
     start = Start(f"{migrate} && exec {command}" if file_database else command, (evidence,))
@@ -42,12 +50,20 @@ def django(view: AppView, dependencies: Dependencies, files: tuple[str, ...]) ->
         start,
         "django",
         server,
+        below,
         health=None,
-        release=None if file_database else Start(migrate, (Evidence("manage.py", 0, "Django migrations"),)),
-        after_copy=("python manage.py collectstatic --noinput",) if collect else (),
+        release=None if file_database else Start(migrate, (Evidence(f"{at}manage.py", 0, "Django migrations"),)),
+        after_copy=(f"{python} collectstatic --noinput",) if collect else (),
         writable=view.where(path, _SQLITE, "a database file beside the code") if file_database else None,
         notes=(note,) if file_database else (),
     )
+
+
+def _below(view: AppView) -> str:
+    """The directory of `manage.py`: '' is the root; another is it only when there is no second one."""
+    places = [path for path in view.paths if path.endswith("/manage.py") and path.count("/") == 1]
+    name = places[0].removesuffix("/manage.py") if len(places) == 1 and not view.has("manage.py") else ""
+    return name if re.fullmatch(r"[A-Za-z0-9_.-]+", name) else ""
 
 
 def _settings(view: AppView, manage: str) -> tuple[str, str]:

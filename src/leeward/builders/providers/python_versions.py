@@ -12,7 +12,7 @@ from leeward.builders.providers.provider import Context
 from leeward.builders.providers.python_dependencies import Dependencies
 from leeward.builders.providers.python_locks import pep440
 from leeward.builders.tree import AppView
-from leeward.builders.versions import Accepts, Demand, numbers, pinned
+from leeward.builders.versions import Accepts, Demand, never, numbers, pinned
 from leeward.model.build import Evidence
 
 _PIN = re.compile(r"(?:cpython-|python-|python)?v?(\d{1,3}(?:\.\d{1,3}){0,2})")
@@ -85,7 +85,9 @@ def _pin(word: str, evidence: Evidence) -> list[Demand]:
     match = _PIN.fullmatch(word.lower())
     if not match:
         accepts = specifier(word)
-        return [Demand(word[:60], accepts, evidence)] if accepts else []
+        if accepts or word.lower() == "latest":
+            return [Demand(word[:60], accepts, evidence)] if accepts else []
+        return [Demand(word[:60], never, evidence, unread=True)]
     accepts = pinned(match.group(1), 2)
     return [Demand(match.group(1), accepts, evidence, pin=True)] if accepts else []
 
