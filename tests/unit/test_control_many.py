@@ -49,8 +49,11 @@ async def many(plane: Stage) -> None:
         name = f"app{number:02}"
         await plane.stores.apps.create(App(name, created_at=Clock().now()))
         spec = AppSpec(processes={"web": web})
-        made: Release = await plane.stores.releases.add(replace(first, app=name, number=0, spec=spec, deploy=f"d-{name}"))
-        await plane.stores.apps.update(name, lambda old, made=made: replace(old, live=made.number, generation=1))
+        made: Release = await plane.stores.releases.add(
+            replace(first, app=name, number=0, spec=spec, deploy=f"d-{name}")
+        )
+        await plane.stores.apps.update(name, lambda old: replace(old, live=1, generation=1))
+        assert made.number == 1
 
 
 def counted(plane: Stage) -> tuple[Stage, Counting, Counting]:

@@ -1,6 +1,7 @@
 """Who waits for whom when many apps change at once."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -16,12 +17,15 @@ class Work:
         self.done: list[str] = []
         self.busy: set[str] = set()
         self.most = 0
+        self.began: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.ended: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.hold: dict[str, asyncio.Event] = {}
         self.meanwhile: dict[str, Callable[[], Awaitable[None] | None]] = {}
 
     async def __call__(self, name: str) -> None:
         assert name not in self.busy, "the same one twice at a time"
         self.busy.add(name)
+        self.began[name].set()
         self.most = max(self.most, len(self.busy))
         try:
             await asyncio.sleep(0)
@@ -30,6 +34,7 @@ class Work:
             if name in self.meanwhile:
                 self.meanwhile.pop(name)()
             self.done.append(name)
+            self.ended[name].set()
         finally:
             self.busy.discard(name)
 
@@ -65,13 +70,10 @@ async def test_one_that_takes_long_keeps_no_other_waiting_that_comes_meanwhile()
     work.hold["slow"] = asyncio.Event()
     turns.see("slow")
     running = asyncio.create_task(turns.run(work))
-    while "slow" not in work.busy:
-        await asyncio.sleep(0)
+    await asyncio.wait_for(work.began["slow"].wait(), 30)
 
     turns.see("quick")
-    async with asyncio.timeout(30):
-        while "quick" not in work.done:
-            await asyncio.sleep(0)
+    await asyncio.wait_for(work.ended["quick"].wait(), 30)
 
     assert "slow" in work.busy
     work.hold["slow"].set()

@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
+from sys import intern
 from typing import Any, Generic, TypeVar
 
 from leeward.engines.kubernetes.cluster import Cluster
@@ -94,7 +95,7 @@ class Informer(Generic[T]):
     def put(self, shown: Mapping[str, Any]) -> None:
         """Take an object that the server just gave us for something else, unless a newer one is known."""
         meta = shown["metadata"]
-        key = (meta.get("namespace", ""), meta["name"])
+        key = (intern(meta.get("namespace", "")), meta["name"])
         version = _int(meta.get("resourceVersion"))
         if version >= self._versions.get(key, 0):
             self._take(key, shown, version)
@@ -109,22 +110,23 @@ class Informer(Generic[T]):
     # --- looking ------------------------------------------------------------------------------------------
 
     async def _list(self) -> None:
-        found: dict[Key, Mapping[str, Any]] = {}
+        """Every page is read and let go of before the next: all objects of a large cluster at once fill the memory."""
+        found: set[Key] = set()
         params = {**self._match, "limit": str(_PAGE)}
         accept = _PARTIAL.format(list="List") if self._partial else "application/json"
         what = f"list of {self.kind.plural}"
         while True:
             page = await self._cluster.ask("GET", self.kind.path(), what=what, params=params, accept=accept)
             for item in page.get("items") or ():
-                found[item["metadata"].get("namespace", ""), item["metadata"]["name"]] = item
+                key = (intern(item["metadata"].get("namespace", "")), item["metadata"]["name"])
+                found.add(key)
+                self._take(key, item, _int(item["metadata"].get("resourceVersion")))
             if not (more := page["metadata"].get("continue")):
                 break
             params["continue"] = more
         self.lists += 1
         for key in [key for key in self.items if key not in found]:
             self.drop(key)
-        for key, item in found.items():
-            self._take(key, item, _int(item["metadata"].get("resourceVersion")))
         self._version = page["metadata"].get("resourceVersion", "")
         self.failed = None
         self.synced.set()
@@ -164,7 +166,7 @@ class Informer(Generic[T]):
         self._version = meta["resourceVersion"]
         if event["type"] == "BOOKMARK":
             return
-        key = (meta.get("namespace", ""), meta["name"])
+        key = (intern(meta.get("namespace", "")), meta["name"])
         version = _int(meta["resourceVersion"])
         if event["type"] == "DELETED":
             # Not when a newer one of that name is known already.

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Any
 
 from leeward.engines.kubernetes.names import APP, APPLIED, GENERATION, HOME, PROCESS, PROJECT
@@ -56,9 +57,9 @@ def known(shown: Mapping[str, Any]) -> Known:
     owned, touched = _owned(meta.get("managedFields") or ())
     return Known(
         uid=meta.get("uid", ""),
-        app=labels.get(APP, ""),
-        process=labels.get(PROCESS, ""),
-        project=labels.get(PROJECT, ""),
+        app=intern(labels.get(APP, "")),
+        process=intern(labels.get(PROCESS, "")),
+        project=intern(labels.get(PROJECT, "")),
         generation=int(generation) if generation.isdigit() else 0,
         applied=(meta.get("annotations") or {}).get(APPLIED, ""),
         owned=owned,
@@ -76,7 +77,7 @@ def group(shown: Mapping[str, Any]) -> Group:
     return Group(
         known=known(shown),
         name=meta["name"],
-        namespace=meta.get("namespace", ""),
+        namespace=intern(meta.get("namespace", "")),
         replicas=int(spec.get("replicas") or 0),
         refused=failing.get("message", "") if failing.get("status") == "True" else "",
         late=progress.get("status") == "False" and progress.get("reason") == "ProgressDeadlineExceeded",
@@ -102,7 +103,7 @@ def endpoints(shown: Mapping[str, Any]) -> Endpoints:
         for each in shown.get("endpoints") or ()
         if (each.get("conditions") or {}).get("ready") is not False
     )
-    return Endpoints(labels.get(APP, ""), labels.get("kubernetes.io/service-name", ""), ready)
+    return Endpoints(intern(labels.get(APP, "")), labels.get("kubernetes.io/service-name", ""), ready)
 
 
 def ours(shown: Mapping[str, Any], home: str) -> bool:

@@ -85,7 +85,7 @@ class Runs:
     async def _until(self, want: Workload, name: str, good: Callable[[Pod], bool]) -> Pod:
         told = ""
         while True:
-            moved = self._sight.moved()
+            moved = self._sight.moved(want.app)
             pod = self._sight.starting_with(want.app, f"{name}-")
             if pod is not None and good(pod):
                 return pod

@@ -54,7 +54,7 @@ class Sight:
         self._rules = rules
         self._now = now
         self._changes = Changes()
-        self._moved = asyncio.Event()
+        self._moved: dict[str, asyncio.Event] = {}
         self._served: set[str] = set()
         self._fresh: set[str] = set()
         self._leaving: dict[str, float] = {}
@@ -175,9 +175,8 @@ class Sight:
         return frozenset().union(*parts)
 
     def _node(self, key: Key, before: Largest | None, after: Largest | None) -> None:
-        rooms = self._nodes.items.values()
-        most = (max(room.millicpu for room in rooms), max(room.memory_mib for room in rooms)) if rooms else None
-        self._largest = Largest(*most) if most is not None else None
+        # Counted when it is asked for: a thousand nodes that are seen for the first time are a thousand changes.
+        self._largest = None
 
     def _known(self, kind: Kind, key: Key, before: Known | None, after: Known | None) -> None:
         self._by_project.told((kind.kind, key), before, after)
@@ -298,6 +297,9 @@ class Sight:
 
     def largest(self) -> Largest | None:
         """The most that any one node has; None when nodes may not be looked at."""
+        rooms = self._nodes.items.values()
+        if self._largest is None and rooms:
+            self._largest = Largest(max(room.millicpu for room in rooms), max(room.memory_mib for room in rooms))
         return self._largest
 
     def named(self, instance: str) -> Pod | None:
@@ -353,12 +355,12 @@ class Sight:
     def changed(self, app: str) -> None:
         """Say that something of an app changed."""
         self._changes.put(app)
-        self._moved.set()
-        self._moved = asyncio.Event()
+        if (moved := self._moved.pop(app, None)) is not None:
+            moved.set()
 
-    def moved(self) -> asyncio.Event:
-        """Set at the next change."""
-        return self._moved
+    def moved(self, app: str) -> asyncio.Event:
+        """Set at the next change of an app: whoever waits for one is not woken by all others."""
+        return self._moved.setdefault(app, asyncio.Event())
 
     def changes(self) -> AsyncIterator[str]:
         """The apps of which something changed, from now on."""

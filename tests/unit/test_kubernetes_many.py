@@ -1,0 +1,127 @@
+"""What a large cluster costs the engine: counted in objects and calls, not in seconds."""
+
+import gc
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from tests.contracts.tiny import WallClock
+from tests.unit.kubernetes_stage import RULES, WEB, shown_pod
+
+from leeward.engines.kubernetes.informer import Informer, Key
+from leeward.engines.kubernetes.kinds import NODE, POD
+from leeward.engines.kubernetes.objects import known
+from leeward.engines.kubernetes.pods import read
+from leeward.engines.kubernetes.sight import Sight
+
+PAGES, ITEMS = 5, 10
+
+
+class Item(dict[str, Any]):
+    """An object of a page, of which one can know whether it is still held."""
+
+
+class Paged:
+    """An API server that answers lists in pages, and looks at what of them is still in memory."""
+
+    region = "eu"
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.held: list[int] = []
+        self._given: list[weakref.ref[Item]] = []
+
+    async def ask(self, method: str, path: str, **about: Any) -> Mapping[str, Any]:
+        gc.collect()
+        self.held.append(sum(given() is not None for given in self._given))
+        page, self.asked = self.asked, self.asked + 1
+        items = [Item(shown_pod(name=f"pod-{page}-{number}")) for number in range(ITEMS)]
+        self._given += [weakref.ref(item) for item in items]
+        more = {"continue": "more"} if self.asked < PAGES else {}
+        return {"items": items, "metadata": {"resourceVersion": "100", **more}}
+
+
+def sight() -> Sight:
+    return Sight(Paged(), RULES, lambda: WallClock().now().timestamp())  # type: ignore[arg-type]
+
+
+async def test_a_list_never_holds_more_than_a_page_of_what_the_server_sent() -> None:
+    server = Paged()
+    told: list[Key] = []
+    informer = Informer(server, POD, read, lambda key, before, after: told.append(key))  # type: ignore[arg-type]
+
+    await informer._list()
+
+    assert server.asked == PAGES
+    assert len(informer.items) == len(told) == PAGES * ITEMS
+    assert max(server.held) <= ITEMS
+
+
+async def test_what_is_on_no_page_any_more_is_forgotten() -> None:
+    server = Paged()
+    informer = Informer(server, POD, read, lambda key, before, after: None)  # type: ignore[arg-type]
+    informer.put(shown_pod(name="gone"))
+
+    await informer._list()
+
+    assert ("leeward-store", "gone") not in informer.items
+    assert len(informer.items) == PAGES * ITEMS
+
+
+async def test_one_list_and_one_watch_follow_a_kind_however_many_apps_there_are() -> None:
+    kinds = [watch.kind.kind for watch in sight().watches]
+
+    assert len(kinds) == len(set(kinds))
+
+
+async def test_who_waits_for_an_app_is_not_woken_by_all_others() -> None:
+    one = sight()
+    mine, other = one.moved("shop"), one.moved("blog")
+
+    one.changed("shop")
+
+    assert mine.is_set()
+    assert not other.is_set()
+    assert not one.moved("shop").is_set()
+
+
+async def test_a_thousand_nodes_are_compared_when_it_is_asked_and_not_at_each_of_them() -> None:
+    one = sight()
+    looks = 0
+
+    class Rooms(dict[Key, Any]):
+        def values(self) -> Any:
+            nonlocal looks
+            looks += 1
+            return super().values()
+
+    one._nodes.items = Rooms()
+    for number in range(1000):
+        room = {"cpu": str(number % 32 + 1), "memory": "4Gi"}
+        meta = {"name": f"node-{number}", "resourceVersion": "1"}
+        one._nodes.put({"kind": NODE.kind, "metadata": meta, "status": {"allocatable": room}})
+
+    largest = one.largest()
+
+    assert largest is not None
+    assert largest.millicpu == 32_000
+    assert looks <= 1
+
+
+@pytest.fixture
+def shown() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Two pods of one app, as they come in two answers: no text of one is that of the other."""
+    import json
+
+    pair = [json.loads(json.dumps(shown_pod(name=name))) for name in ("one", "two")]
+    yield pair[0], pair[1]
+
+
+def test_what_many_objects_say_alike_is_kept_once(shown: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    one, two = read(shown[0]), read(shown[1])
+
+    for part in ("app", "process", "project", "namespace", "role", "phase", "node", "image"):
+        assert getattr(one, part) is getattr(two, part), part
+    assert known(shown[0]).app is known(shown[1]).app is one.app
+    assert one.app == WEB.app
