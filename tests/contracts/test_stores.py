@@ -123,6 +123,16 @@ class AppStoreContract:
         assert await stores.apps.get("shop") == app
         assert await stores.apps.find("shop") == app
 
+    async def test_apps_are_found_by_a_part_of_their_name_taken_as_it_is(self, stores: Stores) -> None:
+        for name in ("api", "shop", "shop-api", "zoo"):
+            await stores.apps.create(App(name, created_at=NOW))
+
+        first = await stores.apps.list(limit=1, part="api")
+        rest = await stores.apps.list(first.next, part="api")
+
+        assert [app.name for app in (*first.items, *rest.items)] == ["api", "shop-api"]
+        assert [(await stores.apps.list(part=part)).items for part in ("%", "sh_p", "'")] == [(), (), ()]
+
     async def test_an_address_with_a_login_comes_back_whole(self, stores: Stores) -> None:
         await stores.apps.create(App("shop", source=GUARDED, created_at=NOW))
         await stores.apps.update("shop", lambda app: replace(app, generation=2))

@@ -14,6 +14,7 @@ from tests.unit.web_browser import CHROMIUM, Site, browsing, go
 from leeward.model.release import DeployStatus, Phase, Receipt, Step
 from leeward.model.run import RunState
 from leeward.model.runtime import LogLine
+from leeward.model.wish import App
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -70,6 +71,57 @@ async def test_every_tab_is_reached_by_its_name(site: Site, page: Page) -> None:
     for name in ("Events", "Tokens", "Platform", "Apps"):
         await page.get_by_role("navigation", name="Main").get_by_role("link", name=name).click()
         await expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
+
+
+async def test_an_app_among_many_is_found_by_keyboard_and_its_row_stays_live(site: Site, page: Page) -> None:
+    stage = site.dashboard.stage
+    many = [f"svc-{n:02}" for n in range(9)]
+    for name in many:
+        await stage.stores.apps.create(App(name, created_at=NOW))
+    try:
+        await go(page, f"{site.url}/")
+        await page.keyboard.press("/")
+        await expect(page.get_by_label("Find an app")).to_be_focused()
+        await page.keyboard.type("blo")
+        rows = page.get_by_role("row")
+        await expect(rows).to_have_count(2)
+        assert page.url == f"{site.url}/?search=blo"
+        await expect(page.get_by_label("Find an app")).to_be_focused()
+
+        (one,) = (await stage.engine.observe("blog")).instances
+        stage.engine.crash(one.id, "exited with code 3")
+        stage.services.seen.put("blog", await stage.engine.observe("blog"))
+        stage.stores.notices.publish("app/blog")
+        await expect(rows.nth(1)).to_contain_text("Crashed")
+        await expect(rows).to_have_count(2)
+        stage.engine.recover(one.id)
+        stage.services.seen.put("blog", await stage.engine.observe("blog"))
+
+        await page.keyboard.type("x/")
+        await expect(page.get_by_role("heading", name="No app is called like “blox/”")).to_be_visible()
+    finally:
+        for name in many:
+            await stage.stores.apps.delete(name)
+
+
+async def test_a_long_message_leaves_the_state_beside_it_and_the_whole_row_opens_the_deploy(
+    site: Site, page: Page
+) -> None:
+    id = await newest(site, "shop")
+    await go(page, f"{site.url}/apps/shop/deploys")
+    row = page.get_by_role("row").nth(1)
+    box = await row.bounding_box()
+    assert box
+    await page.mouse.click(box["x"] + box["width"] - 12, box["y"] + box["height"] / 2)
+    await page.wait_for_url(f"{site.url}/apps/shop/deploys/{id}")
+
+    title = page.locator("#deploy-title")
+    await title.evaluate("it => { it.textContent = 'A message that goes on and on, '.repeat(30) }")
+    beside = page.locator("#body .card-head .badge")
+    over = await title.bounding_box(), await beside.bounding_box()
+    assert over[0] and over[1]
+    assert over[1]["x"] >= over[0]["x"] + over[0]["width"]
+    assert over[0]["height"] < 50
 
 
 async def test_the_list_follows_what_happens_by_itself(site: Site, page: Page) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from tests.unit.services_stage import NOW
+from tests.unit.services_stage import ADMIN, NOW
 from tests.unit.web_stage import Dashboard, client, dashboard
 
 from leeward.model.access import Scope, User
@@ -523,3 +523,33 @@ async def test_files_are_kept_for_a_year_by_their_content(shown: Dashboard) -> N
     assert "immutable" in tagged.headers["cache-control"] and plain.headers["cache-control"] == "no-cache"
     assert tagged.headers["content-encoding"] == "gzip" and again.status_code == 304
     assert (await shown.anonymous.get("/static/../mount.py")).status_code == 404
+
+
+async def test_many_apps_are_found_by_a_part_of_their_name(fresh: Dashboard) -> None:
+    for n in range(60):
+        await fresh.stage.services.apps.create(ADMIN, f"svc-{n:02}")
+
+    first = await fresh.browser.get("/")
+    found = await fresh.browser.get("/?search=C-3")
+    none = await fresh.browser.get("/?search=%25_<b>")
+
+    assert 'role="search"' in first.text and "svc-59" not in first.text
+    assert re.findall(r'id="app-([\w-]+)"', found.text) == [f"svc-3{n}" for n in range(10)]
+    assert 'sse-connect="/live?search=C-3"' in found.text
+    assert "No app is called like “%_<b>”" in text(none) and "<b>”" not in none.text
+
+
+async def test_the_next_part_of_a_search_is_of_the_same_search(fresh: Dashboard) -> None:
+    for n in range(60):
+        await fresh.stage.services.apps.create(ADMIN, f"svc-{n:02}")
+
+    first = await fresh.browser.get("/?search=svc-")
+    onward = html.unescape(re.search(r'href="(/\?after=[^"]+)">More apps', first.text)[1])  # type: ignore[index]
+
+    rest = await fresh.browser.get(onward)
+
+    assert re.findall(r'id="app-([\w-]+)"', rest.text) == [f"svc-{n}" for n in range(50, 60)]
+
+
+async def test_a_few_apps_need_no_search(shown: Dashboard) -> None:
+    assert 'role="search"' not in (await shown.browser.get("/")).text

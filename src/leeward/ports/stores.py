@@ -59,8 +59,8 @@ class AppStore(Protocol):
 
     async def find(self, name: str) -> App | None: ...
 
-    async def list(self, after: str = "", limit: int = 50, deleted: bool = False) -> Page[App]:
-        """By name, after the cursor `after`; `deleted` adds those that are being taken down."""
+    async def list(self, after: str = "", limit: int = 50, deleted: bool = False, part: str = "") -> Page[App]:
+        """By name, after the cursor `after`; `deleted` adds those that are being taken down; only with `part` in it."""
         ...
 
     async def update(self, name: str, change: Callable[[App], App]) -> App:

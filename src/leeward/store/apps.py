@@ -60,12 +60,14 @@ class SqlAppStore:
         async with self._database.read() as connection:
             return await self._find(connection, name)
 
-    async def list(self, after: str = "", limit: int = 50, deleted: bool = False) -> Page[App]:
-        """By name, after the cursor `after`; `deleted` adds those that are being taken down."""
+    async def list(self, after: str = "", limit: int = 50, deleted: bool = False, part: str = "") -> Page[App]:
+        """By name, after the cursor `after`; `deleted` adds those that are being taken down; only with `part` in it."""
         limit = max(1, min(limit, MOST))
         query = select(apps).where(apps.c.name > after).order_by(apps.c.name).limit(limit + 1)
         if not deleted:
             query = query.where(apps.c.deleted.is_(False))
+        if part:
+            query = query.where(apps.c.name.contains(part, autoescape=True))
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
         more = len(rows) > limit

@@ -1,6 +1,7 @@
 """The list of apps, and the form that makes a new one."""
 
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -10,29 +11,42 @@ from leeward.web.door import Visit, given, to
 from leeward.web.streams import fragments, stream
 
 PAGE = 50
+# So many are seen at a glance.
+FEW = 8
 
 
 async def index(visit: Visit) -> Response:
     """Every app with its state; kept up to date by `live`."""
-    page = await visit.services.apps.list(visit.asked("after"), PAGE)
+    after, search = visit.asked("after"), visit.asked("search").strip()
+    page = await visit.services.apps.list(after, PAGE, search)
     return visit.page(
         "apps.html",
         title="Apps",
         section="apps",
         apps=page.items,
         following=page.next,
+        search=search,
+        searchable=bool(search or after or page.next or len(page.items) > FEW),
+        place=_place(after=after, search=search),
+        onward=_place(after=page.next, search=search),
         cannot=visit.cannot(),
         settings=visit.services.settings,
     )
 
 
+def _place(**asked: str) -> str:
+    """The query of a part of the list; '' for its beginning."""
+    given = {key: value for key, value in asked.items() if value}
+    return f"?{urlencode(given)}" if given else ""
+
+
 async def live(visit: Visit) -> Response:
     """The list again, each time it changes."""
-    after = visit.asked("after")
+    after, search = visit.asked("after"), visit.asked("search").strip()
 
     async def look() -> Mapping[str, str]:
-        page = await visit.services.apps.list(after, PAGE)
-        later = {"now": visit.services.clock.now()}
+        page = await visit.services.apps.list(after, PAGE, search)
+        later = {"now": visit.services.clock.now(), "search": search}
         return {"apps": visit.html("_apps.html", apps=page.items, settings=visit.services.settings, **later)}
 
     return stream(fragments(visit.services.stores.notices, ("app/", "deploy/"), look), visit.still)

@@ -68,7 +68,7 @@ class MetricChart extends HTMLElement {
       scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.15, 0.1)] } },
       axes: [
         { ...axis, grid: { show: false }, size: 26, space: 64, values: long ? "{MMM} {D}" : "{HH}:{mm}" },
-        { ...axis, grid: { stroke: colour("--border"), width: 1 }, size: 44, space: 40 },
+        { ...axis, grid: { stroke: colour("--border"), width: 1 }, size: 44, space: 30 },
       ],
       tzDate: (at) => window.uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       series: [{ label: "UTC", value: long ? "{MMM} {D}, {HH}:{mm}" : "{HH}:{mm}:{ss}" }, ...lines],

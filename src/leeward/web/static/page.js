@@ -18,6 +18,16 @@ document.addEventListener("click", async (event) => {
 const open = document.querySelector("main nav [aria-current=page]");
 if (open) open.parentElement.scrollLeft = open.offsetLeft - 60;
 
+// "/" goes to the page's search, as nearly everywhere; not while something is typed.
+document.addEventListener("keydown", (event) => {
+  const search = document.querySelector("input[type=search]");
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || !search) return;
+  if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+  event.preventDefault();
+  search.focus();
+  search.select();
+});
+
 // A form that was sent is not sent twice.
 document.addEventListener("submit", (event) => {
   const form = event.target;
