@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, assert_never
 
 from leeward.engines.kubernetes.capabilities import Doctor
+from leeward.engines.kubernetes.claims import Claims
 from leeward.engines.kubernetes.cluster import Cluster
 from leeward.engines.kubernetes.deeds import Deeds
 from leeward.engines.kubernetes.follow import Follower
@@ -22,9 +23,11 @@ from leeward.engines.kubernetes.timers import Timers
 from leeward.engines.kubernetes.usage import Meter
 from leeward.engines.loglines import LogSink
 from leeward.engines.loop import Tasks, every
+from leeward.errors import Problem
 from leeward.model.region import Examined
 from leeward.model.run import Run, SeenRun, Timed, Wanted
 from leeward.model.runtime import Observed, Usage, Workload
+from leeward.model.volume import Volume
 from leeward.ports.world import Clock, Say
 
 _SWEEP_S = 60.0
@@ -49,10 +52,16 @@ class KubernetesEngine:
         self._timers = Timers(self.cluster, rules, self.sight, self._deeds, self._now)
         self._meter = Meter(self.cluster, self.sight, self._now)
         self._doctor = Doctor(self.cluster, rules)
+        self._claims = Claims(self.cluster, rules, self.sight)
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._empty: frozenset[str] = frozenset()
         self._running = False
         self.sight.settle = self._settle
+
+    @property
+    def own_way_in(self) -> bool:
+        """Whether requests reach apps by the cluster's own gateway, which the platform's edge does not see."""
+        return bool(self.rules.gateway or self.rules.gateway_class)
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
@@ -64,7 +73,7 @@ class KubernetesEngine:
         self._running = True
         try:
             async with asyncio.TaskGroup() as group:
-                for watch in self.sight.watches:
+                for watch in (*self.sight.watches, self._claims.watch):
                     group.create_task(watch.run())
                 group.create_task(every(_SWEEP_S, "sweep", self.sweep))
         finally:
@@ -131,10 +140,16 @@ class KubernetesEngine:
                 for step in steps:
                     if isinstance(step, Scale) and step.generation == want.generation:
                         await self._deeds.ask(want, step.replicas, serves=serves)
+            await self._volumes_of(want)
             for step in steps:
                 await self._do(step, want)
             if any(isinstance(step, Scale) for step in steps):
                 await self._appeared(want)
+
+    async def _volumes_of(self, want: Workload) -> None:
+        if want.volumes and want.instances:
+            await self._deeds.have_project(want.project)
+            await self._claims.ensure(want)
 
     async def _do(self, step: Step, want: Workload) -> None:
         match step:
@@ -208,6 +223,7 @@ class KubernetesEngine:
     async def run_once(self, want: Workload, command: str, say: Say, timeout_s: float) -> int:
         """Run one command in a fresh instance of `want`, to its end; its exit code."""
         await self.sight.ready()
+        await self._volumes_of(want)
         return await self._runs.once(want, command, say, timeout_s)
 
     # --- by the clock -------------------------------------------------------------------------------------
@@ -244,6 +260,22 @@ class KubernetesEngine:
     async def forget(self, app: str, run: str) -> None:
         """Take away what is left of a run that has ended."""
         await self._timers.forget(app, run)
+
+    # --- volumes ------------------------------------------------------------------------------------------
+
+    async def volumes(self, app: str = "") -> Sequence[Volume]:
+        """Every volume, of one app or of all."""
+        await self.sight.ready()
+        return await self._claims.list(app)
+
+    async def delete_volume(self, volume: Volume) -> None:
+        """Have a volume go that nobody uses, with all that is in it."""
+        await self.sight.ready()
+        await self._claims.delete(volume)
+
+    async def unfit(self, wants: Sequence[Workload]) -> Sequence[Problem]:
+        """What of the volumes of these workloads this cluster cannot do."""
+        return await self._claims.unfit(wants)
 
     # --- further abilities --------------------------------------------------------------------------------
 

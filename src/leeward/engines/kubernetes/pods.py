@@ -66,6 +66,8 @@ class Pod:
     """Why no node takes it; '' when one has."""
     status_reason: str
     status_message: str
+    claims: tuple[str, ...] = ()
+    """The claims that it has, by name."""
 
     @property
     def since(self) -> float | None:
@@ -122,6 +124,11 @@ def read(shown: Mapping[str, Any]) -> Pod:
         unscheduled=scheduled.get("message", "unschedulable") if scheduled.get("status") == "False" else "",
         status_reason=status.get("reason", ""),
         status_message=status.get("message", ""),
+        claims=tuple(
+            each["persistentVolumeClaim"]["claimName"]
+            for each in spec.get("volumes") or ()
+            if "persistentVolumeClaim" in each
+        ),
     )
 
 
