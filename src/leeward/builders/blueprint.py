@@ -6,12 +6,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Bring files in: from the source, or from the stage `stage`; `owned` by the user that the app runs as."""
+    """Bring files in: from the source, or from the stage `stage`; `owned` by the user that the app runs as.
+
+    `dependencies`: one directory of a stage becomes a layer that its content alone decides, times included, so that
+    nothing is written again before the push. It stands before the `Workdir` and the `Env` of the image.
+    """
 
     sources: tuple[str, ...]
     target: str
     stage: str = ""
     owned: bool = False
+    dependencies: bool = False
 
 
 @dataclass(frozen=True, slots=True)

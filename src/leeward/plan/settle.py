@@ -41,7 +41,7 @@ def settled_tar(entries: Iterable[tuple[bytes, Iterator[bytes]]]) -> Iterator[by
     A file that was newer gets a time that depends on its content: servers tell by size and time whether it changed.
     """
     for header, content in entries:
-        if len(header) < _BLOCK or _number(header[-_BLOCK:][_MTIME]) <= EPOCH:
+        if not dated(header):
             yield header
             yield from content
             continue
@@ -55,6 +55,11 @@ def settled_tar(entries: Iterable[tuple[bytes, Iterator[bytes]]]) -> Iterator[by
         yield header[:-_BLOCK] + _dated(header[-_BLOCK:], moment(checksum) if first else EPOCH)
         yield from first
         yield from content
+
+
+def dated(header: bytes) -> bool:
+    """Whether an entry is newer than the epoch, so that its time is changed."""
+    return len(header) >= _BLOCK and _number(header[-_BLOCK:][_MTIME]) > EPOCH
 
 
 def moment(checksum: int) -> int:

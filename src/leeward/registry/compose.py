@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from leeward.plan.rebase import own_packages, rebased
-from leeward.plan.settle import settled_config, settled_tar
+from leeward.plan.settle import dated, settled_config, settled_tar
 from leeward.registry.blobs import Refused, Stopped
 from leeward.registry.layers import Layer, Store, Unreadable, chains, digest, entries, names, read, tar_size
 
@@ -73,16 +73,30 @@ class Composer:
         tar = partial(_clamped, layer)
         with contextlib.suppress(OSError):
             return _Part(note.read_text().strip(), layer, tar)
-        seen = hashlib.sha256()
-        for chunk in tar():
-            self._go_on()
-            seen.update(chunk)
-        diff = f"sha256:{seen.hexdigest()}"
+        diff = layer.diff if self._is_settled(layer) else self._hashed(tar())
         note.parent.mkdir(parents=True, exist_ok=True)
         draft = note.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         draft.write_text(diff)
         draft.replace(note)
         return _Part(diff, layer, tar)
+
+    def _is_settled(self, layer: Layer) -> bool:
+        """Whether no time in it would be changed: only its recipe is read, none of its files."""
+        try:
+            return not any(self._is_dated(header) for _, header, _ in entries(layer))
+        except ValueError as error:
+            raise Unreadable(f"layer {layer.diff}: {error}") from error
+
+    def _is_dated(self, header: bytes) -> bool:
+        self._go_on()
+        return dated(header)
+
+    def _hashed(self, tar: Iterator[bytes]) -> str:
+        seen = hashlib.sha256()
+        for chunk in tar:
+            self._go_on()
+            seen.update(chunk)
+        return f"sha256:{seen.hexdigest()}"
 
     def _load(self, config: Mapping[str, Any], parts: Sequence[_Part]) -> str:
         """Give the engine the configuration, and the layers that it lacks in this order; the image's id."""

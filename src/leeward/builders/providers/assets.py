@@ -248,8 +248,8 @@ def _python(context: Context, wanted: bool, commands: Sequence[str]) -> Joined:
     managed = tuple(decision for decision in part.decisions if decision.topic == "package manager")
     run: tuple[Instruction, ...] = (
         Packages(tuple(sorted({"python3", "python-is-python3", *packages}))),
+        Copy(("/opt/venv",), "/opt/venv", stage="python-build", dependencies=True),
         Env({"PATH": "/opt/venv/bin:$PATH", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}),
-        Copy(("/opt/venv",), "/opt/venv", stage="python-build"),
     )
     return Joined(
         "python",

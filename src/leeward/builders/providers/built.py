@@ -123,7 +123,16 @@ def programs(*, own: bool) -> tuple[Copy, ...]:
 
 def run(names: Sequence[str], env: dict[str, str], copies: Sequence[Copy]) -> tuple[Instruction, ...]:
     """The steps of the image itself."""
-    return (*packages(names), Env({**RUN_ENV, **env}), Workdir("/app"), *copies, User("1000:1000"))
+    return image(packages(names), (Env({**RUN_ENV, **env}),), "/app", copies)
+
+
+def image(
+    packages: Sequence[Instruction], own: Sequence[Instruction], workdir: str, copies: Sequence[Copy]
+) -> tuple[Instruction, ...]:
+    """The steps of an image: what changes seldom first, the code last."""
+    first = tuple(copy for copy in copies if copy.dependencies)
+    code = tuple(copy for copy in copies if not copy.dependencies)
+    return (*packages, *first, *own, Workdir(workdir), *code, User("1000:1000"))
 
 
 def said(context: Context) -> list[Decision]:

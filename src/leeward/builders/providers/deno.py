@@ -174,7 +174,10 @@ def _stages(
         Run((f"mkdir -p {_HOME} {_MODULES}/node_modules", _NOTES, _APART)),
     )
     install = Stage("install", "debian13", steps)
-    modules = (Copy((_HOME,), _HOME, stage="install"), Copy((_MODULES,), "/app", stage="install"))
+    modules = (
+        Copy((_HOME,), _HOME, stage="install", dependencies=True),
+        Copy((_MODULES,), "/app", stage="install", dependencies=True),
+    )
     makes = isinstance(mapping(config, "tasks").get("build"), str | dict) and not own
     if not makes and not own:
         return (install,), (*modules, Copy((".",), "/app", owned=True)), () if whole else files

@@ -106,7 +106,10 @@ class Elixir:
         copies = (
             (Copy(("/app",), "/app", stage="build", owned=True),)
             if own
-            else (Copy(("/out/lib",), "/app", stage="build"), Copy(("/out/app",), "/app", stage="build"))
+            else (
+                Copy(("/out/lib",), "/app", stage="build", dependencies=True),
+                Copy(("/out/app",), "/app", stage="build"),
+            )
         )
         run = Stage("run", f"elixir{version.name}", built.run(found.run, _RUN_ENV, copies))
         decisions = [version.decision, *found.decisions, *built.said(context)]

@@ -126,7 +126,7 @@ def copies(program: Program | None) -> tuple[Copy, ...]:
     """What the image takes from the build stage: the libraries first, the code last."""
     if program is None:
         return (Copy(("/app",), "/app", stage="build", owned=True),)
-    libraries = Copy(("/out/lib",), "/app/lib", stage="build")
+    libraries = Copy(("/out/lib",), "/app/lib", stage="build", dependencies=True)
     match program.kind:
         case "quarkus":
             return (libraries, Copy(("/out/own",), "/app", stage="build"))

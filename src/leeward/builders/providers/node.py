@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 
 from leeward.builders import system_packages
-from leeward.builders.blueprint import Blueprint, Copy, Env, Instruction, Packages, Stage, User, Workdir
+from leeward.builders.blueprint import Blueprint, Copy, Env, Instruction, Packages, Stage
 from leeward.builders.catalogue import NODE
 from leeward.builders.providers import (
+    built,
     node_frameworks,
     node_managers,
     node_nx,
@@ -191,7 +192,7 @@ def _as_server(parts: _Parts, started: Start | None) -> Contribution:
     for package, more in _BROWSERS.items():
         env |= more if package in project.all_dependencies else {}
     before: list[Instruction] = [Packages(parts.packages)] if parts.packages else []
-    before += [Env(env), *node_stages.tools(manager, [command, *context.commands])]
+    own: list[Instruction] = [Env(env), *node_stages.tools(manager, [command, *context.commands])]
     kept: tuple[Decision, ...] = ()
     if alone and not context.start:
         stages, copies = parts.steps.stages, _standalone(project)
@@ -202,7 +203,7 @@ def _as_server(parts: _Parts, started: Start | None) -> Contribution:
         # Nitro's output brings its own modules.
         complete = ".output" if command == "node .output/server/index.mjs" and not context.commands else ""
         stages, copies = node_stages.server(project, manager, parts.steps, keep_dev=keep, complete=complete)
-    run = Stage("run", f"node{parts.version.name}", (*before, Workdir(project.at), *copies, User("1000:1000")))
+    run = Stage("run", f"node{parts.version.name}", built.image(before, own, project.at, copies))
     return Contribution(
         Blueprint((*stages, run)),
         shared.package_manager,
@@ -221,10 +222,10 @@ def _as_server(parts: _Parts, started: Start | None) -> Contribution:
 
 def _standalone(project: Project) -> tuple[Copy, ...]:
     below = f"{project.folder}/" if project.folder else ""
-    built = f"/app/{below}.next"
+    made = f"/app/{below}.next"
     copies = [
-        Copy((f"{built}/standalone",), "/app", stage="build", owned=True),
-        Copy((f"{built}/static",), f"{built}/static", stage="build", owned=True),
+        Copy((f"{made}/standalone",), "/app", stage="build", owned=True),
+        Copy((f"{made}/static",), f"{made}/static", stage="build", owned=True),
     ]
     if any(path.startswith("public/") for path in project.view.paths):
         copies.append(Copy((f"{below}public",), f"/app/{below}public", owned=True))

@@ -205,7 +205,7 @@ def server(
             Stage(source, install.name, (Run(commands, network=prune, caches=(manager.cache,), secrets=secrets),))
         )
     any_modules = bool(project.all_dependencies) or project.workspace is not None
-    copies = [Copy((from_path,), to, stage=source)] if any_modules else []
+    copies = [Copy((from_path,), to, stage=source, dependencies=True)] if any_modules else []
     if rest or project.workspace:
         build = rest[0] if rest else Stage("build", install.name, (Copy((".",), "/app/" if project.folder else "./"),))
         stages.append(Stage(build.name, build.base, (*build.steps, Run(_output(project)))))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leeward.builders import semver, system_packages
-from leeward.builders.blueprint import Blueprint, Cache, Copy, Env, Instruction, Run, Stage, User, Workdir
+from leeward.builders.blueprint import Blueprint, Cache, Copy, Env, Instruction, Run, Stage, Workdir
 from leeward.builders.catalogue import PHP, Offer
 from leeward.builders.loose import mapping, text
 from leeward.builders.providers import built, php_server
@@ -115,13 +115,11 @@ class Php:
         run = Stage(
             "run",
             f"php{version.name}",
-            (
-                *built.packages(found.run),
-                php_server.files(version.name, f"/app/{folder}".rstrip("/")),
-                Env({**built.RUN_ENV, **env}),
-                Workdir("/app"),
-                *copies,
-                User("1000:1000"),
+            built.image(
+                built.packages(found.run),
+                (php_server.files(version.name, f"/app/{folder}".rstrip("/")), Env({**built.RUN_ENV, **env})),
+                "/app",
+                copies,
             ),
         )
         if laravel and "APP_KEY" not in context.env:
@@ -180,7 +178,7 @@ def _stages(
         print_of = context.fingerprint(secrets)
         build += (Run((own[0],), network=True, verbatim=True, secrets=secrets, fingerprint=print_of),)
     copies = (
-        Copy(("/app/vendor",), "/app/vendor", stage="install"),
+        Copy(("/app/vendor",), "/app/vendor", stage="install", dependencies=True),
         Copy(("/out",), "/app", stage="build", owned=True),
     )
     stages = (Stage("install", f"php{version}-build", install), Stage("build", "install", (*build, Run(_OUTPUT))))

@@ -114,8 +114,8 @@ class Python:
             f"python{version.name}",
             (
                 *_packages(packages.run),
+                Copy(("/opt/venv",), "/opt/venv", stage="build", dependencies=True),
                 Env(run_env),
-                Copy(("/opt/venv",), "/opt/venv", stage="build"),
                 *own,
                 Workdir(here),
                 Copy((".",), "/app", owned=True),

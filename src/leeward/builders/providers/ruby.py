@@ -141,7 +141,7 @@ def _stages(
         Run((f"mkdir -p {_HOME}", f"rm -rf {_HOME}/ruby/*/cache")),
     )
     base = Stage("install", f"ruby{version}-build", install)
-    gems = Copy((_HOME,), _HOME, stage="install")
+    gems = Copy((_HOME,), _HOME, stage="install", dependencies=True)
     commands = ruby_start.assets(project) if not own else ()
     if not commands and not own and not loosen:
         return (base,), (gems, code), (() if whole else (*files, *(("vendor/cache",) if vendored else ())))
