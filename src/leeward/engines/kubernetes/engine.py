@@ -32,6 +32,8 @@ from leeward.ports.world import Clock, Say
 
 _SWEEP_S = 60.0
 _AGAIN_S = 1.0
+# Its node does not answer: nor would it give a log.
+_SILENT_S = 15.0
 _LOG_END_S = 5.0
 # Until the cluster has made the pods that a Deployment asks for: tens of milliseconds, when it makes them at all.
 _APPEAR_S = 2.0
@@ -101,7 +103,8 @@ class KubernetesEngine:
             now = self.sight.pods.items.get((pod.namespace, pod.name))
             if now is not None and now.running and now.container == pod.container:
                 # Not at once: a log that ends while its process still runs must not become a busy loop.
-                asyncio.get_running_loop().call_later(_AGAIN_S, self._settle, None, now)
+                after = _SILENT_S if self.sight.silent(pod.node) else _AGAIN_S
+                asyncio.get_running_loop().call_later(after, self._settle, None, now)
 
         key = f"{pod.uid}/{pod.container}"
         self._tasks.start("log", key, lambda: self._follower.follow(pod), again)

@@ -22,13 +22,16 @@ def instance(
     host: str = "",
     disk_mib: int = 0,
     stuck: str = "",
+    lost: bool = False,
 ) -> Instance:
     """A pod as an instance. `check` is the node's word on its last health check that failed; `stuck` says why the
-    others of its generation are late."""
+    others of its generation are late; `lost` that its node does not answer."""
     state = _state(pod, now)
     reason, hint = (
         NONE if state is InstanceState.READY else _reason(pod, state, check, largest, host or pod.app, disk_mib)
     )
+    if lost and state is not InstanceState.READY:
+        reason, hint = reasons.lost(pod)
     if not reason and stuck and state is InstanceState.STARTING:
         reason = stuck
     never = reasons.hopeless(pod) and state is InstanceState.CRASHED

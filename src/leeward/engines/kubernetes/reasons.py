@@ -111,6 +111,11 @@ def evicted(pod: Pod, disk_mib: int) -> Reason:
     return f"was taken from its node ({_short(pod.status_message) or pod.status_reason})", "another one takes its place"
 
 
+def lost(pod: Pod) -> Reason:
+    """Its node is gone, for now or for good."""
+    return f"its node '{pod.node}' does not answer", "another one takes its place; see the node"
+
+
 def unscheduled(pod: Pod, largest: Largest | None) -> Reason:
     """Why no node takes it; nothing when one has."""
     text = pod.unscheduled

@@ -25,6 +25,7 @@ from leeward.engines.kubernetes.names import (
     selector,
     service_name,
 )
+from leeward.engines.kubernetes.nodes import patience
 from leeward.engines.kubernetes.rules import Pool, Rules, pulled
 from leeward.model.app import Health
 from leeward.model.region import Profile
@@ -73,6 +74,7 @@ def template(want: Workload, rules: Rules) -> dict[str, Any]:
         pause = min(_PRE_STOP_S, max(1, math.ceil(want.health.drain)))
         container["lifecycle"] = {"preStop": {"sleep": {"seconds": pause}}}
         spec["terminationGracePeriodSeconds"] = math.ceil(want.health.drain) + STOP_S
+    spec["tolerations"] = [*spec.get("tolerations", ()), *patience()]
     spec["topologySpreadConstraints"] = [
         {
             "maxSkew": 1,

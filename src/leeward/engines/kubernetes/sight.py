@@ -24,9 +24,10 @@ from leeward.engines.kubernetes.kinds import (
     Kind,
 )
 from leeward.engines.kubernetes.names import HOME, INSTANCE, RUN, group_name, service_name
+from leeward.engines.kubernetes.nodes import Room, room
 from leeward.engines.kubernetes.objects import Endpoints, Group, Known, endpoints, group, known
 from leeward.engines.kubernetes.plan import Memory
-from leeward.engines.kubernetes.pods import Pod, amount, millicpu, read, seconds
+from leeward.engines.kubernetes.pods import Pod, read, seconds
 from leeward.engines.kubernetes.reasons import Largest
 from leeward.engines.kubernetes.rules import Rules
 from leeward.engines.kubernetes.runs_seen import Job, job
@@ -75,7 +76,7 @@ class Sight:
         self.groups: Informer[Group] = Informer(cluster, DEPLOYMENT, group, self._group, match=mine)
         failed = {"fieldSelector": "involvedObject.kind=Pod,reason=Unhealthy"}
         self._events: Informer[_Check] = Informer(cluster, EVENT, _check, self._event, match=failed, optional=True)
-        self._nodes: Informer[Largest] = Informer(cluster, NODE, _room, self._node, optional=True)
+        self._nodes: Informer[Room] = Informer(cluster, NODE, room, self._node, optional=True)
         self._endpoints_by_app: Index[Key, Endpoints] = Index(lambda each: each.app)
         self._endpoints: Informer[Endpoints] = Informer(
             cluster, ENDPOINTS, endpoints, self._led, match=mine, optional=True
@@ -174,7 +175,7 @@ class Sight:
         parts = (each.ready for each in self._endpoints_by_app.of(app).values() if each.service == service)
         return frozenset().union(*parts)
 
-    def _node(self, key: Key, before: Largest | None, after: Largest | None) -> None:
+    def _node(self, key: Key, before: Room | None, after: Room | None) -> None:
         # Counted when it is asked for: a thousand nodes that are seen for the first time are a thousand changes.
         self._largest = None
 
@@ -271,8 +272,7 @@ class Sight:
         return Observed(app, tuple(found))
 
     def _shown(self, pod: Pod) -> Instance:
-        check = self._checks.get(pod.uid)
-        one = self._group_of(pod)
+        check, one = self._checks.get(pod.uid), self._group_of(pod)
         shown = observe.instance(
             pod,
             self._now(),
@@ -281,6 +281,7 @@ class Sight:
             host=f"{pod.app}.{self._rules.domain}",
             disk_mib=self._rules.disk_mib,
             stuck="did not get ready within its deadline" if one is not None and one.late else "",
+            lost=self.silent(pod.node),
         )
         leaves = self._leaving.get(pod.name)
         if one is None or (leaves is not None and self._now() - leaves < _LEAVING_S):
@@ -295,11 +296,15 @@ class Sight:
         )
         return next(same, None)
 
+    def silent(self, node: str) -> bool:
+        """Whether a node does not answer; False as well when nodes may not be looked at."""
+        return self._nodes.items.get(("", node), Room()).silent
+
     def largest(self) -> Largest | None:
         """The most that any one node has; None when nodes may not be looked at."""
         rooms = self._nodes.items.values()
         if self._largest is None and rooms:
-            self._largest = Largest(max(room.millicpu for room in rooms), max(room.memory_mib for room in rooms))
+            self._largest = Largest(max(each.millicpu for each in rooms), max(each.memory_mib for each in rooms))
         return self._largest
 
     def named(self, instance: str) -> Pod | None:
@@ -393,8 +398,3 @@ def _stopping(shown: Instance) -> Instance:
 def _check(shown: Mapping[str, Any]) -> _Check:
     at = shown.get("lastTimestamp") or (shown.get("series") or {}).get("lastObservedTime") or shown.get("eventTime")
     return _Check((shown.get("involvedObject") or {}).get("uid", ""), seconds(at), shown.get("message", ""))
-
-
-def _room(shown: Mapping[str, Any]) -> Largest:
-    room = (shown.get("status") or {}).get("allocatable") or {}
-    return Largest(millicpu(room.get("cpu", "0")), amount(room.get("memory", "0")) // 1024**2)
