@@ -138,16 +138,16 @@ def delete(
         if not yes and sys.stdin.isatty():
             platform.get(path("apps", app))
             _confirm(app, volumes=volumes)
-        kept = platform.items(path("apps", app, "volumes"))
         platform.delete(path("apps", app))
         gone = detach or _gone(platform, path("apps", app))
+        kept = _volumes(platform, app)
         if volumes and gone:
             for one in kept:
                 platform.delete(path("apps", app, "volumes", one["process"], one["name"]), region=one["region"])
             kept = []
     if as_json:
         names = [f"{one['process']}/{one['name']}" for one in kept]
-        output.as_json({"app": app, "deleted": gone and not detach, "volumes_kept": names})
+        output.as_json({"app": app, "deleted": gone and not detach, **({"volumes_kept": names} if names else {})})
     else:
         output.answer(f"{app} is {'being ' if detach or not gone else ''}deleted")
         if kept:
@@ -169,6 +169,17 @@ def _confirm(app: str, *, volumes: bool) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip() != app:
         raise Invalid(f"'{app}' was not confirmed, nothing is deleted", hint="type its name, or use --yes")
+
+
+def _volumes(platform: Any, app: str) -> list[Any]:
+    """The volumes of an app, also when it is gone; none on a platform that knows of no volumes."""
+    from leeward.cli.client import path
+
+    try:
+        found: list[Any] = platform.items(path("apps", app, "volumes"))
+    except NotFound:
+        return []
+    return found
 
 
 def _gone(platform: Any, where: str) -> bool:

@@ -23,6 +23,7 @@ from leeward.web.pages import (
     scale,
     settings,
     signin,
+    volumes,
 )
 from leeward.web.words import Trouble
 
@@ -62,6 +63,7 @@ CHANGED: dict[str, Page] = {
     "/apps/{app}/scale": scale.change,
     "/apps/{app}/runs": runs.now,
     "/apps/{app}/runs/{run}/cancel": runs.cancel,
+    "/apps/{app}/volumes/delete": volumes.delete,
     "/apps/{app}/domains": domains.change,
     "/apps/{app}/settings/hook": settings.hook,
     "/apps/{app}/settings/restart": settings.restart,

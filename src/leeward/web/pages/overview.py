@@ -6,11 +6,12 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from leeward.errors import LeewardError, NotFound
+from leeward.model.access import Scope
 from leeward.model.runtime import Usage
 from leeward.services.views import AppView
 from leeward.web import charts
 from leeward.web.door import Visit, to
-from leeward.web.pages import runs
+from leeward.web.pages import runs, volumes
 from leeward.web.streams import fragments, stream
 
 
@@ -57,7 +58,9 @@ async def show(visit: Visit) -> Response:
         **heading(visit, app, "overview"),
         usage=await _usage(visit),
         runs=await runs.newest(visit, app),
+        volumes=await volumes.shown(visit),
         cannot=visit.cannot(),
+        cannot_admin=visit.cannot(Scope.ADMIN),
         minutes=minutes,
         ranges=charts.RANGES,
         charts=drawn,
