@@ -9,8 +9,9 @@ import pytest
 from tests.contracts.tiny import WallClock
 from tests.unit.kubernetes_stage import RULES, WEB, shown_pod
 
+from leeward.engines.kubernetes.deeds import Deeds
 from leeward.engines.kubernetes.informer import Informer, Key
-from leeward.engines.kubernetes.kinds import NODE, POD
+from leeward.engines.kubernetes.kinds import NODE, POD, Kind
 from leeward.engines.kubernetes.objects import known
 from leeward.engines.kubernetes.pods import read
 from leeward.engines.kubernetes.sight import Sight
@@ -107,6 +108,40 @@ async def test_a_thousand_nodes_are_compared_when_it_is_asked_and_not_at_each_of
     assert largest is not None
     assert largest.millicpu == 32_000
     assert looks <= 1
+
+
+class Counted:
+    """An API server that has nothing yet, and counts what it is asked."""
+
+    region = "eu"
+
+    def __init__(self) -> None:
+        self.gets: list[tuple[str, str]] = []
+        self.applied: list[str] = []
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> None:
+        self.gets.append((kind.kind, name))
+
+    async def apply(self, made: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        if not dry_run:
+            self.applied.append(made["metadata"]["name"])
+        meta = {"uid": made["metadata"]["name"], "resourceVersion": str(len(self.applied)), **made["metadata"]}
+        return {**made, "metadata": meta}
+
+
+async def test_a_new_generation_asks_once_for_each_name_whether_a_stranger_has_it() -> None:
+    server, one = Counted(), sight()
+    deeds = Deeds(server, RULES, one)  # type: ignore[arg-type]
+    await deeds.have_project(WEB.project)
+    server.gets.clear()
+    server.applied.clear()
+
+    await deeds.ask(WEB, 2, serves=True)
+    await deeds.start(WEB, 2)
+    await deeds.serve(WEB, WEB.generation)
+
+    assert len(server.applied) >= 5
+    assert len(server.gets) == len(set(server.gets)) <= len(server.applied)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Carry out steps: apply objects and take them away."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -32,6 +33,8 @@ from leeward.model.runtime import Workload
 
 # Lower than anybody's: of several instances, those that take no requests go first.
 _FIRST_TO_GO = "-1000"
+# Between asking for a new generation and making it lies nothing but other questions.
+_FREE_S = 5.0
 
 
 class Deeds:
@@ -41,6 +44,8 @@ class Deeds:
         self._cluster = cluster
         self._rules = rules
         self._sight = sight
+        self._free: dict[tuple[str, Key], float] = {}
+        """Names that nobody had, and when that was."""
         self._project = lru_cache(256)(self._project_objects)
 
     def _project_objects(self, project: str) -> tuple[dict[str, Any], ...]:
@@ -58,7 +63,7 @@ class Deeds:
             raise Unavailable(f"{kind.kind} '{meta['name']}' is still being deleted", hint="it is tried again")
         if seen is not None and seen.applied == wished and not self._sight.drifted(kind, key, seen):
             return
-        if seen is None:
+        if seen is None and not self._was_free(kind, key):
             await self._refuse_strangers(kind, key)
         self._sight.took(kind, await self._cluster.apply(made))
 
@@ -67,6 +72,11 @@ class Deeds:
         found = await self._cluster.get(kind, *key)
         if found is not None and not ours(found, self._rules.home):
             raise not_ours(kind.kind, key[1], key[0])
+
+    def _was_free(self, kind: Kind, key: Key) -> bool:
+        """Whether a name was found to be free just now: then it is not asked for twice. True once."""
+        at = self._free.pop((kind.kind, key), None)
+        return at is not None and asyncio.get_running_loop().time() - at < _FREE_S
 
     async def delete(self, kind: Kind, key: Key) -> None:
         """Have an object go; it is forgotten at once."""
@@ -99,14 +109,18 @@ class Deeds:
         """Ask whether the cluster takes a new generation, before any of it is made. Raises what it says."""
         await self.have_project(want.project)
         names = (stamped(service(want, self._rules, want.generation)),) if serves else ()
+        free: list[tuple[str, Key]] = []
         for made in (*names, *self._generation(want, replicas)):
-            await self._refuse_strangers(kind_of(made), (made["metadata"]["namespace"], made["metadata"]["name"]))
+            kind, key = kind_of(made), (made["metadata"]["namespace"], made["metadata"]["name"])
+            await self._refuse_strangers(kind, key)
+            free.append((kind.kind, key))
             try:
                 await self._cluster.apply(made, dry_run=True)
             except RolloutFailed as error:
                 # A webhook with effects of its own cannot be asked beforehand.
                 if "not support dry run" not in error.message:
                     raise
+        self._free.update(dict.fromkeys(free, asyncio.get_running_loop().time()))
 
     def _generation(self, want: Workload, replicas: int) -> Iterator[dict[str, Any]]:
         yield stamped(announcer(want, self._rules))
