@@ -1,5 +1,6 @@
 """Talk to one cluster's API server, in JSON."""
 
+import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -14,11 +15,15 @@ from lightkube.core.exceptions import ConfigError
 
 from leeward.engines.kubernetes.failures import failure, unreachable
 from leeward.engines.kubernetes.kinds import Kind, kind_of
-from leeward.engines.kubernetes.signin import credentials
+from leeward.engines.kubernetes.signin import credentials, manner
 from leeward.errors import Invalid, LeewardError, NotFound, Unavailable
 
 MANAGER = "leeward"
 _ASK_S = 15.0
+# With the command that signs in, which may hang.
+_SIGNED_S = 60.0
+# What such a command prints may be no JSON, or hold no token.
+_UNSIGNED = (ConfigError, OSError, KeyError, TypeError, ValueError)
 # Longer than any watch is kept open by the server; a peer that died is found by the kernel's probes much sooner.
 _SILENCE_S = 400.0
 _KEEP_ALIVE = [
@@ -36,6 +41,7 @@ class Cluster:
     def __init__(self, region: str, kubeconfig: str, context: str = "") -> None:
         self.region = region
         self._config = credentials(kubeconfig, context)
+        self._manner = manner(kubeconfig, self._config)
         self.server: str = self._config.cluster.server
         self._made: httpx2.AsyncClient | None = None
 
@@ -56,8 +62,10 @@ class Cluster:
             self._made = httpx2.AsyncClient(
                 base_url=self.server,
                 auth=auth,
+                headers=dict(self._manner.headers),
                 transport=httpx2.AsyncHTTPTransport(
                     verify=verify,
+                    proxy=self._manner.proxy or None,
                     limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=60),
                     socket_options=_KEEP_ALIVE,
                 ),
@@ -87,16 +95,19 @@ class Cluster:
     ) -> Any:
         """One request, one answer."""
         try:
-            response = await self._client.request(
-                method,
-                path,
-                params=params,
-                content=json.dumps(body).encode() if body is not None else None,
-                headers={"Accept": accept, **({"Content-Type": content} if body is not None else {})},
-            )
+            async with asyncio.timeout(_SIGNED_S):
+                response = await self._client.request(
+                    method,
+                    path,
+                    params=params,
+                    content=json.dumps(body).encode() if body is not None else None,
+                    headers={"Accept": accept, **({"Content-Type": content} if body is not None else {})},
+                )
         except httpx2.HTTPError as error:
             raise unreachable(self.region, self.server, _why(error)) from error
-        except (ConfigError, OSError) as error:
+        except TimeoutError as error:
+            raise unreachable(self.region, self.server, f"no answer within {_SIGNED_S:.0f} s") from error
+        except _UNSIGNED as error:
             raise _unsigned(self.region, error) from error
         if response.status_code >= 400:
             raise failure(response.status_code, _status(response.content), self.region, what)
@@ -177,7 +188,7 @@ class Cluster:
                 yield response.aiter_lines()
         except httpx2.HTTPError as error:
             raise unreachable(self.region, self.server, _why(error)) from error
-        except (ConfigError, OSError) as error:
+        except _UNSIGNED as error:
             raise _unsigned(self.region, error) from error
 
     async def exec(

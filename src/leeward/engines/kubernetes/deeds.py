@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from leeward.engines.kubernetes.cluster import Cluster
-from leeward.engines.kubernetes.failures import not_ours
+from leeward.engines.kubernetes.failures import not_ours, still_deleted
 from leeward.engines.kubernetes.informer import Key
 from leeward.engines.kubernetes.kinds import (
     AUTOSCALER,
@@ -60,7 +60,8 @@ class Deeds:
         seen = self._sight.find(kind, key)
         wished = meta["annotations"]["leeward.dev/applied"]
         if seen is not None and seen.deleted:
-            raise Unavailable(f"{kind.kind} '{meta['name']}' is still being deleted", hint="it is tried again")
+            shown = await self._cluster.get(kind, *key)
+            raise still_deleted(kind.kind, meta["name"], shown or {})
         if seen is not None and seen.applied == wished and not self._sight.drifted(kind, key, seen):
             return
         if seen is None and not self._was_free(kind, key):

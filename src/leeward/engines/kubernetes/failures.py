@@ -78,3 +78,22 @@ def not_ours(kind: str, name: str, namespace: str) -> Conflict:
         f"{kind} '{name}'{where} exists and is not Leeward's",
         hint="delete or rename it, or choose another name: what others made is never taken over",
     )
+
+
+_HOLDS = ("NamespaceContentRemaining", "NamespaceFinalizersRemaining", "NamespaceDeletionDiscoveryFailure")
+
+
+def still_deleted(kind: str, name: str, shown: Mapping[str, Any]) -> Unavailable:
+    """An object on its way out stands where ours should; what keeps it is said as the cluster says it."""
+    conditions = (shown.get("status") or {}).get("conditions") or ()
+    held = [str(each.get("message", "")).rstrip(". ") for each in conditions if _holds(each)]
+    finalizers = (shown.get("metadata") or {}).get("finalizers") or ()
+    if not held and finalizers and kind != "Namespace":
+        held = [f"it waits for {', '.join(finalizers)}"]
+    what = f"{kind} '{name}' is still being deleted" + (f": {'; '.join(held)}"[:400] if held else "")
+    hint = "whoever made what is left must let go of it; it is tried again" if held else "it is tried again"
+    return Unavailable(what, hint=hint)
+
+
+def _holds(condition: Mapping[str, Any]) -> bool:
+    return condition.get("type") in _HOLDS and condition.get("status") == "True"

@@ -5,7 +5,9 @@ commands but the sign-in helpers of clouds.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
@@ -17,6 +19,28 @@ HELPERS = ("gke-gcloud-auth-plugin", "aws", "aws-iam-authenticator", "kubelogin"
 _VARIABLES = ("AWS_", "CLOUDSDK_", "GOOGLE_", "AZURE_", "AAD_", "USE_", "DIGITALOCEAN_")
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 _HINT = "give the file that `kubectl config view --raw --minify --flatten` prints"
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the cluster is spoken to, beside where and as whom."""
+
+    proxy: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def manner(text: str, single: SingleConfig) -> Manner:
+    """The proxy that stands before the cluster, and whom the account acts for; what was read is known to be right."""
+    document = yaml.safe_load(text) if text else {}
+    cluster = _entry(document, "clusters", "cluster", str(single.context.cluster))
+    user = _entry(document, "users", "user", str(single.context.user))
+    headers = {"Impersonate-User": str(user["as"])} if user.get("as") else {}
+    return Manner(str(cluster.get("proxy-url") or ""), headers)
+
+
+def _entry(document: Mapping[str, Any], several: str, one: str, name: str) -> Mapping[str, Any]:
+    found = (entry.get(one) for entry in document.get(several) or () if entry.get("name") == name)
+    return next(found, None) or {}
 
 
 def credentials(text: str, context: str) -> SingleConfig:
@@ -50,9 +74,34 @@ def refusals(document: Mapping[str, Any]) -> Iterator[str]:
         command = helper.get("command")
         if command is not None and command not in HELPERS:
             yield f"'{entry.get('name')}' runs the command '{command}', but only {', '.join(HELPERS)} may be run"
+        yield from _unheeded(str(entry.get("name")), held)
         for variable in helper.get("env") or ():
             if not str(variable.get("name", "")).startswith(_VARIABLES):
                 yield f"'{entry.get('name')}' sets the variable '{variable.get('name')}' for its command"
+
+
+def _unheeded(name: str, held: Mapping[str, Any]) -> Iterator[str]:
+    """What would be passed over in silence, and means something."""
+    if (server := held.get("server")) is not None and not _is_address(server, ("https", "http")):
+        yield f"'{name}' has the server '{server}', which is no address like 'https://10.0.0.1:6443'"
+    if (proxy := held.get("proxy-url")) and not _is_address(proxy, ("http", "https")):
+        yield f"'{name}' has the proxy '{proxy}', and only proxies like 'http://10.0.0.1:3128' are known"
+    if held.get("tls-server-name"):
+        yield f"'{name}' names a 'tls-server-name', which is not known here: name the server as its certificate does"
+    if provider := held.get("auth-provider"):
+        kind = provider.get("name") if isinstance(provider, dict) else provider
+        yield f"'{name}' signs in by the auth-provider '{kind}', which Kubernetes has dropped: use its sign-in helper"
+    for field_name in ("as-groups", "as-uid", "as-user-extra"):
+        if held.get(field_name):
+            yield f"'{name}' says '{field_name}', which is not known here: 'as' is"
+
+
+def _is_address(text: object, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(str(text))
+        return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
 
 
 def _older(document: dict[str, Any]) -> dict[str, Any]:
