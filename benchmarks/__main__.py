@@ -1,6 +1,6 @@
 """Run the benchmarks: all of them, or those that are named.
 
-    python -m benchmarks [deploy] [start] [control] [edge] [store] [planner] [scan] [builds] [cluster]
+    python -m benchmarks [deploy] [start] [control] [edge] [store] [planner] [scan] [builds] [many] [cluster]
 
 Figures go to stdout, one JSON object a line, each with at least name, value, unit, peer, peer_value and ratio. How far
 it is, and whatever else a benchmark says, goes to stderr. A benchmark that fails or takes too long does not stop the
@@ -44,9 +44,8 @@ BENCHMARKS = (
     Benchmark("planner", 300),
     Benchmark("scan", 300),
     Benchmark("builds", 900),
-    # Fewer apps than it can have: two cores also play the cluster.
-    Benchmark("cluster", 900, ("--nodes", "1000", "--apps", "200", "--changes", "50")),
-)
+    Benchmark("many", 600),
+    Benchmark("cluster", 1500, ("--nodes", "1000", "--apps", "10000", "--changes", "200")),
 
 
 def is_figure(line: str) -> bool:

@@ -10,38 +10,40 @@ import asyncio
 import contextlib
 import gc
 import json
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
-from tests.cluster import program
-from tests.cluster.api import Api
 from tests.cluster.cluster import Cluster
-from tests.cluster.layout import Layout, cache
-from tests.cluster.parts import Part, hyper, parts, scheduler
+from tests.cluster.layout import Layout
+from tests.cluster.parts import hyper
 from tests.contracts.tiny import Lines, WallClock
 
 from benchmarks import end_in_order, figure, quantile, say
+from benchmarks.cluster_copies import RULES, copy
+from benchmarks.cluster_stage import NUMBER, Audit, quiet, simulated
 from leeward.engines.kubernetes.engine import KubernetesEngine
-from leeward.engines.kubernetes.rules import Rules
 from leeward.errors import Unavailable
 from leeward.model.app import Health
 from leeward.model.runtime import Workload
 from leeward.model.secret import Secret, Variable
 
-NUMBER = 8
 AT_ONCE = 16
 PROJECT_APPS = 100
 HEALTH = Health(path="/", drain=0, deadline=300)
 # kubectl takes some hundred objects a second at best: a share of the apps shows its pace.
 PEER_APPS = 50
+# A change that is asked for while a full resync goes on, and how often.
+BESIDE_S = 0.2
+KUBECTL_CHANGES = 20
 
 
 def want(number: int, version: int = 1) -> Workload:
@@ -65,27 +67,28 @@ def want(number: int, version: int = 1) -> Workload:
 
 
 class Counted(KubernetesEngine):
-    """The engine, with its requests counted by method."""
+    """The engine, with the moments at which the cluster had taken each app's Deployment."""
 
-    def __init__(self, kubeconfig: str) -> None:
-        rules = Rules(home="bench", region="bench", own_registry="", cpu_request_percent=5)
-        super().__init__(rules, kubeconfig, "", Lines(), WallClock())
-        self.calls: Counter[str] = Counter()
+    def __init__(self, kubeconfig: str, home: str = RULES.home) -> None:
+        super().__init__(replace(RULES, home=home), kubeconfig, "", Lines(), WallClock())
+        self.applied: dict[str, float] = {}
         ask = self.cluster.ask
 
-        async def counted(method: str, path: str, **about: Any) -> Any:
-            self.calls[method] += 1
-            return await ask(method, path, **about)
+        async def timed(method: str, path: str, **about: Any) -> Any:
+            answer = await ask(method, path, **about)
+            if method == "PATCH" and "/deployments/" in path and "dryRun" not in about["params"]:
+                self.applied[path.rpartition("/")[2].partition("-")[0]] = time.monotonic()
+            return answer
 
-        self.cluster.ask = counted  # type: ignore[method-assign]
+        self.cluster.ask = timed  # type: ignore[method-assign]
         # Simulated pods have nothing to say.
-        self._follow = lambda pod: None  # type: ignore[method-assign]
+        self._follow = lambda pod: ""  # type: ignore[method-assign]
 
 
 @contextlib.asynccontextmanager
-async def engine(kubeconfig: str) -> AsyncIterator[Counted]:
+async def engine(kubeconfig: str, home: str = RULES.home) -> AsyncIterator[Counted]:
     """An engine that watches."""
-    made = Counted(kubeconfig)
+    made = Counted(kubeconfig, home)
     watching = asyncio.create_task(made.run())
     try:
         yield made
@@ -105,56 +108,6 @@ async def looked(one: KubernetesEngine) -> None:
             say("still looking")
 
 
-@contextlib.contextmanager
-def simulated(nodes: int) -> Iterator[Cluster]:
-    """An API server with all that decides in a cluster, and kwok in place of every kubelet."""
-    program.build()
-    program.build_kwok()
-    cluster = Cluster(Layout(number=NUMBER, count=1), forwards=())
-    cluster.down()
-    layout = cluster.layout
-    try:
-        cluster.up(control_only=True)
-        kwok = (str(cache() / "kwok"), f"--kubeconfig={layout.kubeconfig}", "--manage-all-nodes=true")
-        kwok = (*kwok, "--node-lease-duration-seconds=200", "--cidr=10.64.0.0/10", "--server-address=127.0.0.1:10247")
-        more = [Part("kube-scheduler", scheduler(layout), layout.first.net), Part("kwok", kwok, layout.first.net)]
-        cluster.want([patient(part) for part in (*parts(layout, control_only=True), *more)])
-        api = cluster.api
-        for number in range(nodes):
-            made = api.post("/api/v1/nodes", node(number))
-            assert made.status_code in (201, 409), made.text
-        cluster.until(lambda: cluster.ready_nodes(api) >= nodes, f"{nodes} nodes", 300)
-        yield cluster
-    finally:
-        cluster.down()
-
-
-def patient(part: Part) -> Part:
-    """A simulated node says seldom that it is well, and nobody holds back the controllers of a large cluster."""
-    argv = [word for word in part.argv if not word.startswith("--node-monitor-grace")]
-    if part.name == "kube-controller-manager":
-        argv += ["--node-monitor-grace-period=600s", "--kube-api-qps=1000", "--kube-api-burst=2000"]
-        argv += [
-            f"--concurrent-{what}-syncs=20"
-            for what in ("deployment", "replicaset", "service-endpoint", "resource-quota")
-        ]
-    if part.name == "kube-scheduler":
-        argv += ["--kube-api-qps=1000", "--kube-api-burst=2000"]
-    return replace(part, argv=tuple(argv))
-
-
-def node(number: int) -> dict[str, Any]:
-    """A machine of 32 cores that is not there."""
-    name = f"sim-{number:04}"
-    has = {"cpu": "32", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"}
-    return {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "type": "kwok"}},
-        "status": {"allocatable": has, "capacity": has},
-    }
-
-
 async def apply_all(one: KubernetesEngine, wants: Sequence[Workload]) -> list[float]:
     """Apply everything; how long each took, in seconds."""
     took: list[float] = []
@@ -171,8 +124,6 @@ async def apply_all(one: KubernetesEngine, wants: Sequence[Workload]) -> list[fl
                     say(f"again: {error.message}")
                     await asyncio.sleep(1)
             took.append(time.monotonic() - began)
-            if len(took) % 500 == 0:
-                say(f"{len(took)} of {len(wants)} applied")
 
     await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
     return took
@@ -183,100 +134,164 @@ def rss_mib() -> float:
     return psutil.Process().memory_info().rss / 2**20
 
 
-async def hold(kubeconfig: str) -> None:
+async def hold(kubeconfig: str, home: str) -> None:
     """Know all of the cluster, and say what that takes: in a process that has done nothing else."""
-    async with engine(kubeconfig) as one:
-        before = rss_mib()
+    async with engine(kubeconfig, home) as one:
         began = time.monotonic()
         await looked(one)
         seen_s = time.monotonic() - began
-        await asyncio.sleep(5)
-        print(json.dumps({"mib": rss_mib(), "empty_mib": before, "seen_s": seen_s}))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        await asyncio.sleep(2)
+        print(json.dumps({"mib": rss_mib(), "peak_mib": peak, "seen_s": seen_s}))
 
 
-def memory(kubeconfig: Path, about: dict[str, Any]) -> None:
-    """What one control plane holds of the whole cluster."""
-    argv = (sys.executable, "-m", "benchmarks.cluster", "--hold", str(kubeconfig))
-    told = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-    per_app = (told["mib"] - told["empty_mib"]) / about["apps"] * 1024
+def held(kubeconfig: Path, home: str) -> dict[str, float]:
+    """What a process of its own says."""
+    argv = (sys.executable, "-m", "benchmarks.cluster", "--hold", str(kubeconfig), "--home", home)
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def memory(kubeconfig: Path, about: Mapping[str, Any]) -> None:
+    """What one control plane holds of the whole cluster, and what of that the apps are."""
+    empty, full = held(kubeconfig, "nobody"), held(kubeconfig, RULES.home)
+    per_app = (full["mib"] - empty["mib"]) / about["apps"] * 1024
     figure(
-        "cluster_memory", told["mib"], "MiB", per_app_kib=round(per_app, 1), seen_s=round(told["seen_s"], 2), **about
-    )
-
-
-def settled(api: Api, apps: int, cluster: Cluster) -> float:
-    """Wait until every pod runs, as far as simulated pods do; how long that took."""
-    began = time.monotonic()
-
-    def running() -> bool:
-        text = api.text("/metrics")
-        listed = [line for line in text.splitlines() if line.startswith("apiserver_resource_objects{")]
-        pods = [float(line.split()[-1]) for line in listed if 'resource="pods"' in line]
-        return bool(pods) and pods[0] >= apps
-
-    cluster.until(running, f"{apps} pods", 1800)
-    return time.monotonic() - began
+        "cluster_memory", full["mib"], "MiB", per_app_kib=round(per_app, 1), peak_mib=round(full["peak_mib"], 1),
+        without_apps_mib=round(empty["mib"], 1), seen_s=round(full["seen_s"], 2), **about,
+    )  # fmt: skip
 
 
 async def measure(cluster: Cluster, apps: int, changes: int, nodes: int) -> None:
-    kubeconfig = cluster.layout.kubeconfig.read_text()
+    layout = cluster.layout
+    kubeconfig, audit = layout.kubeconfig.read_text(), Audit(layout)
     about = {"nodes": nodes, "apps": apps}
+    peer_s = await fill(cluster, apps, about, audit)
     wants = [want(number) for number in range(apps)]
-    async with engine(kubeconfig) as one:
+    memory(layout.kubeconfig, about)
+    audit.calls()
+    await resync(kubeconfig, wants, peer_s[1], about, audit)
+    await change(kubeconfig, apps, changes, about, audit)
+    await burst(kubeconfig, apps, changes, about)
+    await beside(kubeconfig, wants, changes, about)
+
+
+async def fill(cluster: Cluster, apps: int, about: Mapping[str, Any], audit: Audit) -> tuple[float, float]:
+    """Have all apps: one of each project and a share for the pace by the engine, the others as copies of one."""
+    first = [want(number) for number in range(0, apps, PROJECT_APPS)]
+    share = [want(number) for number in range(apps) if number % PROJECT_APPS == 1 or apps <= 2 * PEER_APPS][:PEER_APPS]
+    share += [want(number) for number in range(2, 2 + PEER_APPS - len(share))]
+    async with engine(cluster.layout.kubeconfig.read_text()) as one:
         await looked(one)
+        await apply_all(one, first)
+        audit.calls()
         began = time.monotonic()
-        await apply_all(one, wants)
-        first_s = time.monotonic() - began
-        writes = one.calls["PATCH"] + one.calls["POST"]
-    per_s = apps / first_s
-    peer_s = await asyncio.to_thread(by_kubectl, cluster, [want(number) for number in range(apps, apps + PEER_APPS)])
+        await apply_all(one, share)
+        per_s = len(share) / (time.monotonic() - began)
+    calls = audit.calls()
+    writes = sum(count for call, count in calls.items() if call.startswith("patch "))
+    more = [want(number) for number in range(apps, apps + PEER_APPS)]
+    peer_s = await asyncio.to_thread(by_kubectl, cluster, more)
     figure(
         "cluster_first_apply", per_s, "apps/s", peer="kubectl apply --server-side, the same objects",
-        peer_value=PEER_APPS / peer_s[0], writes_per_app=round(writes / apps, 2), **about,
+        peer_value=PEER_APPS / peer_s[0], writes_per_app=round(writes / len(share), 2), of=len(share), **about,
     )  # fmt: skip
-    waited = await asyncio.to_thread(settled, cluster.api, apps, cluster)
-    say(f"all pods were there {waited:.0f} s later")
-    await resync(kubeconfig, wants, peer_s[1], about)
-    memory(cluster.layout.kubeconfig, about)
-    await change(kubeconfig, apps, changes, about)
+    there = {each.app for each in (*first, *share)}
+    await asyncio.to_thread(copy, cluster, first, [want(n) for n in range(apps) if want(n).app not in there], about)
+    waited = await asyncio.to_thread(quiet, cluster.api, apps, cluster)
+    say(f"the cluster was quiet {waited:.0f} s later")
+    return peer_s
 
 
-async def resync(kubeconfig: str, wants: Sequence[Workload], peer_s: float, about: dict[str, Any]) -> None:
+async def resync(
+    kubeconfig: str, wants: Sequence[Workload], peer_s: float, about: Mapping[str, Any], audit: Audit
+) -> None:
     """A control plane that knows nothing yet looks at everything, and finds nothing to do."""
     async with engine(kubeconfig) as one:
-        began = time.monotonic()
+        began, cpu = time.monotonic(), time.process_time()
         await looked(one)
         seen_s = time.monotonic() - began
         await apply_all(one, wants)
-        whole_s = time.monotonic() - began
-        sent = sum(count for method, count in one.calls.items() if method != "GET")
-        peer_all_s = peer_s / PEER_APPS * len(wants)
-        figure(
-            "cluster_resync", whole_s, "s", peer="kubectl apply of the same, scaled up from a share",
-            peer_value=peer_all_s, list_s=round(seen_s, 2), writes=sent, reads=one.calls["GET"], **about,
-        )  # fmt: skip
+        whole_s, cpu_s = time.monotonic() - began, time.process_time() - cpu
+    # A watch is written down when it ends.
+    await asyncio.sleep(2)
+    calls = audit.calls()
+    say(f"calls of the resync: {dict(calls)}")
+    by_verb: Counter[str] = Counter()
+    for call, count in calls.items():
+        by_verb[call.partition(" ")[0]] += count
+    sent = sum(count for verb, count in by_verb.items() if verb not in ("get", "list", "watch"))
+    figure(
+        "cluster_resync", whole_s, "s", peer="kubectl apply of the same, scaled up from a share",
+        peer_value=peer_s / PEER_APPS * len(wants), list_s=round(seen_s, 2), cpu_s=round(cpu_s, 2), writes=sent,
+        lists=by_verb["list"], watches=by_verb["watch"], gets=by_verb["get"], **about,
+    )  # fmt: skip
 
 
-async def change(kubeconfig: str, apps: int, changes: int, about: dict[str, Any]) -> None:
+async def change(kubeconfig: str, apps: int, changes: int, about: Mapping[str, Any], audit: Audit) -> None:
     """New releases, one after another, while everything else stays."""
     async with engine(kubeconfig) as one:
         await looked(one)
-        took, peer = [], []
-        calls: Counter[str] = Counter()
-        for number in range(0, apps, max(1, apps // changes)):
-            one.calls.clear()
+        audit.calls()
+        took, numbers = [], range(0, apps, max(1, apps // changes))
+        for number in numbers:
             began = time.monotonic()
-            await one._deeds.start(want(number, 2), 1)
-            took.append((time.monotonic() - began) * 1000)
-            calls.update(one.calls)
+            await one.apply(want(number, 2))
+            took.append((one.applied[want(number).app] - began) * 1000)
+        calls = audit.calls()
+        peer = []
         cluster = Cluster(Layout(number=NUMBER, count=1))
-        for number in range(20):
+        for number in range(KUBECTL_CHANGES):
             peer.append(by_kubectl(cluster, [want(number, 3)], again=False)[0] * 1000)
-        figure(
-            "cluster_change_p99", quantile(took, 0.99), "ms", peer="kubectl apply of the same, median",
-            peer_value=quantile(peer, 0.5), p50=round(quantile(took, 0.5), 2),
-            calls_per_change=round(sum(calls.values()) / len(took), 2), changes=len(took), **about,
-        )  # fmt: skip
+    figure(
+        "cluster_change_p99", quantile(took, 0.99), "ms", peer="kubectl apply of the same, median",
+        peer_value=quantile(peer, 0.5), p50=round(quantile(took, 0.5), 2),
+        calls_per_change=round(sum(calls.values()) / len(took), 2), changes=len(took),
+        calls={call: round(count / len(took), 2) for call, count in calls.most_common()}, **about,
+    )  # fmt: skip
+
+
+async def burst(kubeconfig: str, apps: int, changes: int, about: Mapping[str, Any]) -> None:
+    """So many changes at the same moment, as many at once as the control plane has hands for."""
+    wants = [want(number, 4) for number in range(0, apps, max(1, apps // changes))]
+    async with engine(kubeconfig) as one:
+        await looked(one)
+        began = time.monotonic()
+        await apply_all(one, wants)
+        took = [one.applied[each.app] - began for each in wants]
+    cluster = Cluster(Layout(number=NUMBER, count=1))
+    peer = await asyncio.to_thread(by_kubectl, cluster, [replace(each, generation=5000) for each in wants], again=False)
+    figure(
+        "cluster_burst_p99", quantile(took, 0.99), "s", peer="kubectl apply of all of them, once",
+        peer_value=peer[0], p50=round(quantile(took, 0.5), 2), changes=len(wants), at_once=AT_ONCE, **about,
+    )  # fmt: skip
+
+
+async def beside(kubeconfig: str, wants: Sequence[Workload], changes: int, about: Mapping[str, Any]) -> None:
+    """Single changes while all other apps are looked at again and again."""
+    some = range(0, len(wants), max(1, len(wants) // changes))
+    # What was changed before is not as it was wished first.
+    others = [each for number, each in enumerate(wants) if number >= KUBECTL_CHANGES and number not in some]
+
+    async def resync() -> None:
+        while True:
+            await apply_all(one, others)
+
+    async with engine(kubeconfig) as one:
+        await looked(one)
+        resyncing = asyncio.create_task(resync())
+        took = []
+        for number in some[:: max(1, len(some) // 50)]:
+            began = time.monotonic()
+            await one.apply(want(number, 6))
+            took.append((one.applied[want(number).app] - began) * 1000)
+            await asyncio.sleep(BESIDE_S)
+        resyncing.cancel()
+        await asyncio.gather(resyncing, return_exceptions=True)
+    figure(
+        "cluster_change_in_resync_p99", quantile(took, 0.99), "ms", p50=round(quantile(took, 0.5), 2),
+        changes=len(took), **about,
+    )  # fmt: skip
 
 
 def by_kubectl(cluster: Cluster, wants: Sequence[Workload], *, again: bool = True) -> tuple[float, float]:
@@ -285,7 +300,12 @@ def by_kubectl(cluster: Cluster, wants: Sequence[Workload], *, again: bool = Tru
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "objects.json"
         file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [plain(each) for each in made]}))
-        argv = (hyper("kubectl"), f"--kubeconfig={cluster.layout.kubeconfig}", "apply", "--server-side")
+        argv: tuple[str, ...] = (
+            hyper("kubectl"),
+            f"--kubeconfig={cluster.layout.kubeconfig}",
+            "apply",
+            "--server-side",
+        )
         argv = (*argv, "--force-conflicts", "-f", str(file))
         times = []
         for _ in range(2 if again else 1):
@@ -307,9 +327,10 @@ def main() -> None:
     parser.add_argument("--apps", type=int, default=10000)
     parser.add_argument("--changes", type=int, default=200)
     parser.add_argument("--hold", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--home", default=RULES.home, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.hold:
-        asyncio.run(hold(chosen.hold.read_text()))
+        asyncio.run(hold(chosen.hold.read_text(), chosen.home))
         return
     end_in_order()
     with simulated(chosen.nodes) as cluster:
