@@ -113,7 +113,9 @@ class Settings(BaseModel):
         default=15.0, ge=1, le=300, description="Seconds between two looks at how many instances should run."
     )
     scale_down_s: float = Field(
-        default=300.0, ge=0, description="Seconds for which fewer instances must have been enough, before some are stopped."
+        default=300.0,
+        ge=0,
+        description="Seconds for which fewer instances must have been enough, before some are stopped.",
     )
     lease_s: float = Field(
         default=15.0, ge=1, description="Seconds without a heartbeat after which work is taken over."

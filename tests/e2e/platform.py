@@ -97,6 +97,9 @@ class Platform:
             "LEEWARD_BUILD_PIDS": "768",
             "LEEWARD_BUILD_DISK_MIB": "2048",
             "LEEWARD_LOGS_MIB": "8",
+            # What takes minutes for people takes seconds here.
+            "LEEWARD_SCALE_S": "2",
+            "LEEWARD_SCALE_DOWN_S": "6",
             "LEEWARD_NETWORK_POOL": f"10.{213 + NUMBER}.0.0/16",
             **self.more,
         }

@@ -18,9 +18,9 @@ from leeward.engines.kubernetes.jobs import by_hand, once, timed
 from leeward.engines.kubernetes.kits import Kit, kit_objects
 from leeward.engines.kubernetes.manifests import manifests
 from leeward.engines.kubernetes.render import deployment
-from leeward.engines.kubernetes.routing import way_in
+from leeward.engines.kubernetes.routing import http_route, way_in
 from leeward.engines.kubernetes.rules import Pool, Quota
-from leeward.engines.kubernetes.scaling import sleeper
+from leeward.engines.kubernetes.scaling import let_in, sleeper
 from leeward.model.app import Health, Instances, Overlap
 from leeward.model.region import Profile
 from leeward.model.run import Run, Timed, Trigger
@@ -77,6 +77,10 @@ CASES: Mapping[str, Sequence[Mapping[str, Any]]] = {
         (replace(ONE, bounds=Instances(min=2, max=9, cpu_percent=70)),), replace(RULES, cluster_scales=True)
     ),
     "scale-to-zero": sleeper(ONE, Instances(min=0, max=5), ("shop.apps.example.com",), RULES),
+    "asleep-behind-a-gateway": (
+        http_route(ONE, ("shop.apps.example.com",), replace(RULES, gateway="gateways/external"), sleeps=True),
+        let_in(ONE.project, RULES),
+    ),
     "run-once": once(WORKER, RULES, "python manage.py migrate", "shop-worker-once-1a2b3c", 300)[1:],
     "timed": (
         timed(replace(NIGHTLY, overlap=Overlap.REPLACE, timezone="UTC", retries=2, suspended=True), POOLS),

@@ -17,8 +17,9 @@ from leeward.model.release import Deploy, DeployKind, Phase, Receipt, Release
 from leeward.model.wish import App
 from leeward.plan.deploy import Hopeless, Proven, verdict
 from leeward.plan.release import WEB, overrides_of, renewed, wished_env
+from leeward.plan.sleep import may_sleep
 from leeward.plan.workload import same_instances, workloads
-from leeward.ports import Engine, Registry, Say, Stores
+from leeward.ports import Engine, Registry, Say, Stores, Wakes
 from leeward.ports.projects import refuse_over_quota
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Rollout:
         quotas: Quotas = NO_QUOTAS,
     ) -> None:
         self._stores = stores
+        self._engine = engine
         self._registry = registry
         self._apps = apps
         self._receipts = receipts
@@ -135,6 +137,8 @@ class Rollout:
         counts = self._apps.counts.get(app.name)
         counts = counts if generation == app.generation else awake(counts)
         wants = workloads(app, release, generation, frozenset(), counts)
+        if may_sleep(release) and isinstance(self._engine, Wakes) and not self._engine.wakes(release.spec.region):
+            say(f"nothing in region '{release.spec.region}' could wake it: one instance stays, as with `min: 1`")
         started = time.time()
         poked = self._apps.waiters[app.name]
         told = ""

@@ -255,8 +255,12 @@ class RegionalEngine:
         return engine
 
     def meets_edge(self, region: str) -> bool:
-        """Whether requests for the apps of a region pass the platform's edge, so that one that is asleep can be woken."""
+        """Whether requests for the apps of a region pass the platform's edge, which can wake one that is asleep."""
         return not getattr(self._engines.get(region), "own_way_in", False)
+
+    def wakes(self, region: str) -> bool:
+        """Whether what sleeps in a region can be woken, by the platform's edge or by the region's own parts."""
+        return bool(getattr(self._engines.get(region), "wakes", True))
 
     # --- further abilities --------------------------------------------------------------------------------
 

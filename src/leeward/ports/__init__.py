@@ -1,6 +1,6 @@
 """The seams: what we need from the world, and what we remember."""
 
-from leeward.ports.abilities import Examines, Keeps, Renders
+from leeward.ports.abilities import Examines, Keeps, Renders, Wakes
 from leeward.ports.stores import (
     AccessStore,
     AppStore,
@@ -94,6 +94,7 @@ __all__ = [
     "Timer",
     "Upload",
     "Uploads",
+    "Wakes",
     "every",
     "every_app",
 ]

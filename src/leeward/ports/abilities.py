@@ -43,3 +43,13 @@ class Keeps(Protocol):
     async def unfit(self, wants: Sequence[Workload]) -> Sequence[Problem]:
         """What of the volumes of these workloads cannot be had where they are to run."""
         ...
+
+
+@runtime_checkable
+class Wakes(Protocol):
+    """Engines that know whether what sleeps in a region can be woken."""
+
+    def wakes(self, region: str) -> bool:
+        """Whether something holds requests there for an app that is asleep: the platform's edge, or a part of the
+        region's own."""
+        ...

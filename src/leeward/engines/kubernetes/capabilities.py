@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from leeward.engines.kubernetes.cluster import Cluster
-from leeward.engines.kubernetes.kinds import NODE
+from leeward.engines.kubernetes.kinds import NODE, SERVICE
 from leeward.engines.kubernetes.pods import amount, millicpu
 from leeward.engines.kubernetes.rules import Rules
 from leeward.errors import LeewardError
@@ -62,7 +62,8 @@ PARTS: tuple[Part, ...] = (
         "keda-http-add-on",
         "http.keda.sh",
         "scale to zero while nobody asks",
-        "install its Helm chart `kedacore/keda-add-ons-http`; without it one instance stays",
+        "install its Helm charts `kedacore/keda` and `kedacore/keda-add-ons-http`; without them one instance stays "
+        "of an app with `min: 0`",
     ),
     Part(
         "prometheus",
@@ -103,6 +104,10 @@ HELPFUL: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("metrics.k8s.io", "pods", ("list",)),
     ("gateway.networking.k8s.io", "httproutes", _WRITE),
     ("networking.k8s.io", "ingresses", _WRITE),
+    # Processes that sleep while nobody asks.
+    ("gateway.networking.k8s.io", "referencegrants", _WRITE),
+    ("http.keda.sh", "interceptorroutes", _WRITE),
+    ("keda.sh", "scaledobjects", _WRITE),
     # Processes with a schedule.
     ("batch", "cronjobs", _WRITE),
     # Builds in the cluster.
@@ -125,6 +130,8 @@ class Facts:
     nodes: tuple[tuple[str, int, int], ...] = ()
     """Name, millicpu and MiB that each has for pods."""
     classes: tuple[str, ...] = field(default=())
+    interceptor: bool = False
+    """Whether the Service is there that holds requests for what sleeps."""
 
 
 def judge(facts: Facts, rules: Rules) -> tuple[Examined, ...]:
@@ -172,12 +179,27 @@ def _nodes(facts: Facts) -> Examined:
 
 def _part(part: Part, facts: Facts, rules: Rules) -> Examined:
     here = part.group in facts.groups
+    if part.name == "keda-http-add-on":
+        return _sleep(part, facts, rules)
     asked = part.name == "gateway-api" and bool(rules.gateway)
     asked = asked or (part.name == "metrics-server" and rules.cluster_scales)
     text = f"found: {part.gives}" if here else f"not found: {part.gives}"
     if here and part.name == "gateway-api":
         text += f" ({', '.join(facts.classes) or 'no class yet'})"
     return Examined(part.name, here, text, "" if here else part.get, needed=asked)
+
+
+def _sleep(part: Part, facts: Facts, rules: Rules) -> Examined:
+    """Whether apps can sleep: by the platform's own edge, else by KEDA with the interceptor of its add-on."""
+    if not rules.gateway and not rules.gateway_class:
+        return Examined(part.name, True, "not needed: the platform's own edge wakes what sleeps", needed=False)
+    here = {"keda.sh", part.group} <= facts.groups and facts.interceptor
+    if here and rules.gateway:
+        return Examined(part.name, True, f"found: {part.gives}", needed=False)
+    if here:
+        return Examined(part.name, False, f"not used: {part.gives}", "give the region a `gateway`", needed=False)
+    lack = "" if part.group not in facts.groups or facts.interceptor else f", no Service '{rules.interceptor}'"
+    return Examined(part.name, False, f"not found: {part.gives}{lack}", part.get, needed=False)
 
 
 def _version(text: str) -> tuple[int, int]:
@@ -231,6 +253,7 @@ class Doctor:
                 each for each in helpful if "." not in each.partition("/")[0] or each.partition(".")[2] in names
             ),
             nodes=await self._nodes(),
+            interceptor=await self._interceptor(),
             classes=await self._classes() if "gateway.networking.k8s.io" in names else (),
         )
 
@@ -266,6 +289,13 @@ class Doctor:
         return tuple(
             (name, millicpu(room.get("cpu", "0")), amount(room.get("memory", "0")) // 1024**2) for name, room in rooms
         )
+
+    async def _interceptor(self) -> bool:
+        space, _, name = self._rules.interceptor.partition("/")
+        try:
+            return await self._cluster.get(SERVICE, space, name) is not None
+        except LeewardError:
+            return False
 
     async def _classes(self) -> tuple[str, ...]:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,9 +13,12 @@ from leeward.engines.kubernetes.kinds import (
     AUTOSCALER,
     BUDGET,
     DEPLOYMENT,
+    GRANT,
+    INTERCEPTED,
     NAMESPACE,
     POD,
     ROUTE,
+    SCALED,
     SERVICE,
     VOLUME,
     Kind,
@@ -26,9 +30,9 @@ from leeward.engines.kubernetes.project import project_objects
 from leeward.engines.kubernetes.render import announcer, deployment, disruption_budget, environment, service
 from leeward.engines.kubernetes.routing import way_in
 from leeward.engines.kubernetes.rules import Rules
-from leeward.engines.kubernetes.scaling import autoscaler
+from leeward.engines.kubernetes.scaling import autoscaler, let_in, sleeper, sleeps
 from leeward.engines.kubernetes.sight import Sight
-from leeward.errors import RolloutFailed, Unavailable
+from leeward.errors import RolloutFailed
 from leeward.model.runtime import Workload
 
 # Lower than anybody's: of several instances, those that take no requests go first.
@@ -44,6 +48,7 @@ class Deeds:
         self._cluster = cluster
         self._rules = rules
         self._sight = sight
+        self.interceptor = False
         self._free: dict[tuple[str, Key], float] = {}
         """Names that nobody had, and when that was."""
         self._project = lru_cache(256)(self._project_objects)
@@ -91,6 +96,9 @@ class Deeds:
 
     async def drop_namespace(self, name: str) -> None:
         """Have a whole namespace go, unless it holds data."""
+        grant = (self._rules.interceptor.partition("/")[0], name)
+        if self._sight.find(GRANT, grant) is not None:
+            await self.delete(GRANT, grant)
         volumes = await self._cluster.ask("GET", VOLUME.path(name), what="volumes", params={"limit": "1"})
         if not volumes.get("items"):
             await self._cluster.delete(NAMESPACE, "", name)
@@ -103,7 +111,29 @@ class Deeds:
         await self.have(stamped(service(want, self._rules, generation)))
         hosts = (f"{want.app}.{self._rules.domain}", *want.hosts)
         gateway = not self._sight.objects[ROUTE.kind].absent
-        for made in way_in(want, hosts, self._rules, gateway_api=gateway):
+        asleep = gateway and self.sleeps(want)
+        await self._sleep(replace(want, generation=generation), hosts, asleep=asleep)
+        for made in way_in(want, hosts, self._rules, gateway_api=gateway, sleeps=asleep):
+            await self.have(stamped(made))
+
+    def sleeps(self, want: Workload) -> bool:
+        """Whether the cluster lets this process sleep, and wakes it."""
+        return sleeps(want, self._rules, interceptor=self.interceptor)
+
+    async def look_for_interceptor(self) -> None:
+        """See whether what wakes processes is there: its kinds, and the Service that holds requests."""
+        kinds = not any(self._sight.objects[kind.kind].absent for kind in (SCALED, INTERCEPTED))
+        space, _, name = self._rules.interceptor.partition("/")
+        self.interceptor = kinds and await self._cluster.get(SERVICE, space, name) is not None
+
+    async def _sleep(self, want: Workload, hosts: tuple[str, ...], *, asleep: bool) -> None:
+        """Have what puts a process to sleep and wakes it; or have none of it."""
+        name = service_name(want.app, want.process)
+        if not asleep or want.bounds is None:
+            for kind in (SCALED, INTERCEPTED):
+                await self._unless_absent(kind, want.project, name)
+            return
+        for made in (let_in(want.project, self._rules), *sleeper(want, want.bounds, hosts, self._rules)):
             await self.have(stamped(made))
 
     async def ask(self, want: Workload, replicas: int, *, serves: bool) -> None:
@@ -137,7 +167,9 @@ class Deeds:
             await self._unless_absent(BUDGET, want.project, group_name(want.app, want.process, want.generation))
         for made in self._generation(want, replicas):
             await self.have(made)
-        if want.bounds is not None and (scaler := autoscaler(want, want.bounds, self._rules)) is not None:
+        scaler = autoscaler(want, want.bounds, self._rules) if want.bounds is not None else None
+        # What scales down to nothing scales up as well: two of them would fight.
+        if scaler is not None and not self.sleeps(want):
             await self.have(stamped(scaler))
         else:
             # The cluster would go on scaling what the platform scales now.

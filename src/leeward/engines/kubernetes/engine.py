@@ -17,7 +17,7 @@ from leeward.engines.kubernetes.plan import Drop, Mark, Scale, Serve, Step, next
 from leeward.engines.kubernetes.pods import Pod
 from leeward.engines.kubernetes.rules import Rules
 from leeward.engines.kubernetes.runs import Runs
-from leeward.engines.kubernetes.scaling import chosen
+from leeward.engines.kubernetes.scaling import chosen, kept
 from leeward.engines.kubernetes.sight import Sight
 from leeward.engines.kubernetes.timers import Timers
 from leeward.engines.kubernetes.usage import Meter
@@ -64,6 +64,11 @@ class KubernetesEngine:
     def own_way_in(self) -> bool:
         """Whether requests reach apps by the cluster's own gateway, which the platform's edge does not see."""
         return bool(self.rules.gateway or self.rules.gateway_class)
+
+    @property
+    def wakes(self) -> bool:
+        """Whether something holds requests for an app that is asleep."""
+        return not self.own_way_in or (bool(self.rules.gateway) and self._deeds.interceptor)
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
@@ -117,6 +122,8 @@ class KubernetesEngine:
         for name in sorted(empty & self._empty):
             await self._deeds.drop_namespace(name)
         self._empty = empty
+        if self.own_way_in:
+            await self._deeds.look_for_interceptor()
         await self._runs.sweep()
 
     # --- the port -----------------------------------------------------------------------------------------
@@ -128,7 +135,8 @@ class KubernetesEngine:
             self.sight.served(want.app, want.process, want.routed)
             groups = self.sight.of_process(want.app, want.process)
             mine = groups.get(want.generation)
-            want = chosen(want, mine.replicas if mine is not None else None, self.rules)
+            asleep = self._deeds.sleeps(want)
+            want = chosen(want, mine.replicas if mine is not None else None, self.rules, asleep=asleep)
             service = self.sight.find(SERVICE, (namespace(want.project), service_name(want.app, want.process)))
             steps = next_steps(
                 want,
@@ -138,6 +146,7 @@ class KubernetesEngine:
                 keep,
                 self.sight.memory(want, service.generation if service is not None else None),
             )
+            steps = kept(steps, want) if asleep else steps
             if mine is None:
                 serves = any(isinstance(step, Serve) for step in steps)
                 for step in steps:
@@ -289,7 +298,11 @@ class KubernetesEngine:
     async def examine(self) -> Sequence[Examined]:
         """What is right and wrong with the cluster; also asked of one that is not added yet."""
         try:
-            return await self._doctor.examine()
+            found = await self._doctor.examine()
+            if len(found) < 2:
+                # It does not answer.
+                return found
+            return (*found, await self._claims.examine())
         finally:
             if not self._running:
                 await self.cluster.close()

@@ -47,6 +47,7 @@ HEALTH_CHECK = Kind("networking.gke.io/v1", "HealthCheckPolicy", "healthcheckpol
 BACKEND = Kind("networking.gke.io/v1", "GCPBackendPolicy", "gcpbackendpolicies")
 SCALED = Kind("keda.sh/v1alpha1", "ScaledObject", "scaledobjects")
 INTERCEPTED = Kind("http.keda.sh/v1beta1", "InterceptorRoute", "interceptorroutes")
+GRANT = Kind("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "referencegrants")
 
 OF_PROJECTS = (
     NAMESPACE,
@@ -58,7 +59,7 @@ OF_PROJECTS = (
 OF_APPS = (SECRET, SERVICE, BUDGET, AUTOSCALER, JOB)
 """Those that every cluster has."""
 OF_BUILDS = (STATEFUL_SET, CONFIG_MAP)
-OPTIONAL = (ROUTE, INGRESS, HEALTH_CHECK, BACKEND, CRON_JOB)
+OPTIONAL = (ROUTE, INGRESS, HEALTH_CHECK, BACKEND, CRON_JOB, SCALED, INTERCEPTED, GRANT)
 
 _ALL = {
     each.kind: each
@@ -71,8 +72,6 @@ _ALL = {
         EVENT,
         VOLUME,
         DEPLOYMENT,
-        SCALED,
-        INTERCEPTED,
         *OF_BUILDS,
     )
 }

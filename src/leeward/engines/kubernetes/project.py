@@ -125,6 +125,9 @@ def _policies(project: str, rules: Rules) -> Sequence[dict[str, Any]]:
     if rules.gateway_namespace:
         edge.append({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": rules.gateway_namespace}}})
 
+        interceptor = rules.interceptor.partition("/")[0]
+        edge.append({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": interceptor}}})
+
     def policy(name: str, types: list[str], **spec: Any) -> dict[str, Any]:
         return {
             "apiVersion": "networking.k8s.io/v1",

@@ -9,22 +9,33 @@ from leeward.engines.kubernetes.rules import Rules
 from leeward.model.region import Profile
 from leeward.model.runtime import Workload
 
+INTERCEPTOR_PORT = 8080
 
-def way_in(want: Workload, hosts: Sequence[str], rules: Rules, *, gateway_api: bool) -> tuple[dict[str, Any], ...]:
-    """What takes requests for `hosts` to the process; nothing when the platform's own edge does."""
+
+def way_in(
+    want: Workload, hosts: Sequence[str], rules: Rules, *, gateway_api: bool, sleeps: bool = False
+) -> tuple[dict[str, Any], ...]:
+    """What takes requests for `hosts` to the process; nothing when the platform's own edge does.
+
+    Those for a process that `sleeps` go by the interceptor, which wakes it.
+    """
     if not hosts or want.health is None:
         return ()
     if gateway_api and rules.gateway:
         extra: tuple[dict[str, Any], ...] = ()
         if rules.profile in (Profile.GKE_STANDARD, Profile.GKE_AUTOPILOT):
             extra = (health_check_policy(want, want.health, rules), backend_policy(want, want.health, rules))
-        return (http_route(want, hosts, rules), *extra)
+        return (http_route(want, hosts, rules, sleeps=sleeps), *extra)
     return (ingress(want, hosts, rules),) if rules.gateway_class else ()
 
 
-def http_route(want: Workload, hosts: Sequence[str], rules: Rules) -> dict[str, Any]:
-    """The route of the Gateway API: all paths of the hosts go to the Service."""
+def http_route(want: Workload, hosts: Sequence[str], rules: Rules, *, sleeps: bool = False) -> dict[str, Any]:
+    """The route of the Gateway API: all paths of the hosts go to the Service, or to the interceptor before it."""
     space, _, name = rules.gateway.partition("/")
+    backend: dict[str, Any] = {"name": service_name(want.app, want.process), "port": want.port}
+    if sleeps:
+        there, _, service = rules.interceptor.partition("/")
+        backend = {"namespace": there, "name": service, "port": INTERCEPTOR_PORT}
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
@@ -38,13 +49,7 @@ def http_route(want: Workload, hosts: Sequence[str], rules: Rules) -> dict[str, 
                 {
                     "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
                     "backendRefs": [
-                        {
-                            "group": "",
-                            "kind": "Service",
-                            "name": service_name(want.app, want.process),
-                            "port": want.port,
-                            "weight": 1,
-                        }
+                        {"group": "", "kind": "Service", **backend, "weight": 1},
                     ],
                 }
             ],

@@ -69,6 +69,8 @@ class Rules:
     """`namespace/name` of the Gateway that takes requests in; '' when the platform's own edge does."""
     gateway_class: str = ""
     """The Ingress class, where the cluster has no Gateway API."""
+    interceptor: str = "keda/keda-add-ons-http-interceptor-proxy"
+    """`namespace/name` of the Service of KEDA's HTTP add-on that holds requests for what sleeps, where it is there."""
     cluster_scales: bool = False
     """Whether the cluster's own autoscaler decides how many instances run, not the platform."""
 

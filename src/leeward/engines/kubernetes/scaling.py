@@ -1,15 +1,18 @@
 """Render the cluster's own autoscaling of a process. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from leeward.engines.kubernetes.names import group_metadata, group_name, metadata, service_name
+from leeward.engines.kubernetes.names import group_metadata, group_name, metadata, namespace, service_name
+from leeward.engines.kubernetes.plan import Drop, Scale, Step
 from leeward.engines.kubernetes.rules import Rules
 from leeward.model.app import Instances
 from leeward.model.runtime import Workload
 
 # As the platform's own autoscaler: down only after five quiet minutes.
 _QUIET_S = 300
+SCALER = "keda-add-ons-http-external-scaler.keda:9090"
 
 
 def autoscaler(want: Workload, bounds: Instances, rules: Rules) -> dict[str, Any] | None:
@@ -24,7 +27,7 @@ def autoscaler(want: Workload, bounds: Instances, rules: Rules) -> dict[str, Any
             "scaleTargetRef": _target(want),
             "minReplicas": max(1, bounds.min),
             "maxReplicas": bounds.max,
-            "metrics": [_metric("cpu", bounds.cpu_percent), _metric("memory", 90)],
+            "metrics": [_metric(resource, percent) for resource, percent in _targets(bounds)],
             "behavior": {
                 "scaleUp": {"stabilizationWindowSeconds": 0},
                 "scaleDown": {"stabilizationWindowSeconds": _QUIET_S},
@@ -33,18 +36,42 @@ def autoscaler(want: Workload, bounds: Instances, rules: Rules) -> dict[str, Any
     }
 
 
-def chosen(want: Workload, has: int | None, rules: Rules) -> Workload:
-    """The workload with as many instances as the cluster chose, where the cluster chooses."""
+def sleeps(want: Workload, rules: Rules, *, interceptor: bool) -> bool:
+    """Whether the cluster lets none of a process run while nobody asks: its requests come by the cluster's gateway,
+    and the `interceptor` of KEDA's HTTP add-on is there to hold them."""
+    return interceptor and bool(rules.gateway) and _may_sleep(want)
+
+
+def _may_sleep(want: Workload) -> bool:
+    return want.health is not None and want.bounds is not None and want.bounds.may_sleep
+
+
+def chosen(want: Workload, has: int | None, rules: Rules, *, asleep: bool = False) -> Workload:
+    """The workload with as many instances as the cluster chose, where the cluster chooses; `asleep` allows none."""
     bounds = want.bounds
-    if has is None or bounds is None or not rules.cluster_scales or bounds.min >= bounds.max or want.instances == 0:
+    decides = rules.cluster_scales or asleep
+    if has is None or bounds is None or not decides or bounds.min >= bounds.max or want.instances == 0:
         return want
-    return replace(want, instances=max(1, bounds.min, min(bounds.max, has)))
+    return replace(want, instances=max(0 if asleep else 1, bounds.min, min(bounds.max, has)))
+
+
+def kept(steps: Sequence[Step], want: Workload) -> tuple[Step, ...]:
+    """The same steps for a process that sleeps: its generation stays, with no instance, so that it can be woken."""
+    return tuple(
+        Scale(step.generation, 0) if isinstance(step, Drop) and step.generation == want.generation else step
+        for step in steps
+    )
 
 
 def sleeper(want: Workload, bounds: Instances, hosts: tuple[str, ...], rules: Rules) -> tuple[dict[str, Any], ...]:
     """Down to nothing while nobody asks: the route and the scale of KEDA's HTTP add-on."""
     name = service_name(want.app, want.process)
     meta = metadata(name, rules, want.project, want.app, want.process)
+    asked = {"type": "external-push", "metadata": {"scalerAddress": SCALER, "interceptorRoute": name}}
+    used = [
+        {"type": resource, "metricType": "Utilization", "metadata": {"value": str(percent)}}
+        for resource, percent in _targets(bounds)
+    ]
     return (
         {
             "apiVersion": "http.keda.sh/v1beta1",
@@ -64,19 +91,32 @@ def sleeper(want: Workload, bounds: Instances, hosts: tuple[str, ...], rules: Ru
                 "scaleTargetRef": _target(want),
                 "minReplicaCount": 0,
                 "maxReplicaCount": bounds.max,
-                "cooldownPeriod": _QUIET_S,
-                "triggers": [
-                    {
-                        "type": "external-push",
-                        "metadata": {
-                            "scalerAddress": "keda-add-ons-http-external-scaler.keda:9090",
-                            "interceptorRoute": name,
-                        },
-                    }
-                ],
+                "pollingInterval": min(30, bounds.sleep_after_s),
+                "initialCooldownPeriod": bounds.sleep_after_s,
+                "cooldownPeriod": bounds.sleep_after_s,
+                "triggers": [asked, *(used if rules.cluster_scales else [])],
             },
         },
     )
+
+
+def let_in(project: str, rules: Rules) -> dict[str, Any]:
+    """The leave for the routes of a project's namespace to lead to the interceptor in its own."""
+    space, _, service = rules.interceptor.partition("/")
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1beta1",
+        "kind": "ReferenceGrant",
+        "metadata": {**metadata(namespace(project), rules, project), "namespace": space},
+        "spec": {
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": namespace(project)}],
+            "to": [{"group": "", "kind": "Service", "name": service}],
+        },
+    }
+
+
+def _targets(bounds: Instances) -> tuple[tuple[str, int], ...]:
+    memory = () if bounds.memory_percent is None else (("memory", bounds.memory_percent),)
+    return (("cpu", bounds.cpu_percent), *memory)
 
 
 def _target(want: Workload) -> dict[str, str]:
