@@ -46,6 +46,7 @@ BENCHMARKS = (
     Benchmark("builds", 900),
     Benchmark("many", 600),
     Benchmark("cluster", 1500, ("--nodes", "1000", "--apps", "10000", "--changes", "200")),
+)
 
 
 def is_figure(line: str) -> bool:
