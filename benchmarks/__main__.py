@@ -45,7 +45,7 @@ BENCHMARKS = (
     Benchmark("scan", 300),
     Benchmark("builds", 900),
     Benchmark("many", 600),
-    Benchmark("cluster", 1500, ("--nodes", "1000", "--apps", "10000", "--changes", "200")),
+    Benchmark("cluster", 900, ("--nodes", "1000", "--apps", "10000", "--changes", "200")),
 )
 
 
