@@ -12,7 +12,7 @@ from tests.unit.services_stage import ADMIN
 from tests.unit.web_stage import Dashboard, dashboard
 
 from leeward.cli.volumes import kept, used
-from leeward.engines.kubernetes.claim import Claim, StorageClass, unfit
+from leeward.engines.kubernetes.claim import Claim, StorageClass, examined, unfit
 from leeward.engines.kubernetes.claim import volume as volume_of
 from leeward.engines.local.mounts import mounts_of, mounts_text, named_user, owner
 from leeward.errors import Forbidden, Invalid, NotFound
@@ -201,6 +201,16 @@ def test_a_cluster_without_a_fitting_class_says_so() -> None:
     small = replace(CLAIM, asked_mib=512)
     assert problem(classes=(FAST,), claims=(small,)) == ""
     assert "cannot grow from 512Mi to 1Gi" in problem(classes=(replace(FAST, grows=False),), claims=(small,))
+
+
+def test_the_doctor_says_of_which_class_volumes_are() -> None:
+    slow = replace(RULES, storage_class="slow")
+
+    assert examined([FAST], RULES).text == "are of storage class 'fast', for one node at a time; they can grow"
+    assert (examined([FAST], slow).ok, examined([FAST], slow).needed) == (False, True)
+    assert examined([FAST], slow).hint.endswith("there are fast")
+    assert (examined([], RULES).ok, examined([], RULES).needed) == (False, False)
+    assert not examined(None, RULES).ok
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from leeward.engines.kubernetes.names import APP, PROCESS, PROJECT, metadata, st
 from leeward.engines.kubernetes.pods import amount
 from leeward.engines.kubernetes.rules import Rules
 from leeward.errors import Problem
+from leeward.model.region import Examined
 from leeward.model.runtime import Workload
 from leeward.model.volume import Mount, Volume, shown_size
 
@@ -192,3 +193,20 @@ def _class_problem(
             "let the class allow it (allowVolumeExpansion), or take a new volume by another name and path",
         )
     return None
+
+
+def examined(classes: Sequence[StorageClass] | None, rules: Rules) -> Examined:
+    """Whether volumes can be had here, as `lee doctor --region` says it."""
+    name, needed = "volumes", bool(rules.storage_class)
+    if classes is None:
+        return Examined(name, False, "storage classes may not be looked at", "allow listing them", needed=False)
+    names = ", ".join(each.name for each in classes) or "none"
+    chosen = next((each for each in classes if each.name == rules.storage_class), None)
+    chosen = chosen or next((each for each in classes if each.default and not rules.storage_class), None)
+    if chosen is not None:
+        grows = "they can grow" if chosen.grows else "they cannot grow"
+        many = "many nodes at once" if rules.shared_volumes else "one node at a time"
+        return Examined(name, True, f"are of storage class '{chosen.name}', for {many}; {grows}", needed=needed)
+    what = f"there is no storage class '{rules.storage_class}'" if needed else "there is no default storage class"
+    hint = f"name one with `lee regions add {rules.region} --option storage_class=NAME`: there are {names}"
+    return Examined(name, False, what, hint if classes else "install a provisioner of disks in the cluster", needed)

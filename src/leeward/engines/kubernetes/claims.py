@@ -3,7 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 
-from leeward.engines.kubernetes.claim import Claim, StorageClass, claim, claim_name, read_claim, storage_class, unfit
+from leeward.engines.kubernetes.claim import (
+    Claim,
+    StorageClass,
+    claim,
+    claim_name,
+    examined,
+    read_claim,
+    storage_class,
+    unfit,
+)
 from leeward.engines.kubernetes.claim import volume as volume_of
 from leeward.engines.kubernetes.cluster import Cluster
 from leeward.engines.kubernetes.failures import not_ours
@@ -14,6 +23,7 @@ from leeward.engines.kubernetes.objects import ours
 from leeward.engines.kubernetes.rules import Rules
 from leeward.engines.kubernetes.sight import Sight
 from leeward.errors import Conflict, Forbidden, LeewardError, NotFound, Problem, RolloutFailed, Unavailable
+from leeward.model.region import Examined
 from leeward.model.runtime import Workload
 from leeward.model.volume import Mount, Volume
 
@@ -143,6 +153,10 @@ class Claims:
         """What of the volumes of these workloads this cluster cannot do."""
         await self._ready()
         return unfit(wants, self._rules, await self._classes(), tuple(self.watch.items.values()))
+
+    async def examine(self) -> Examined:
+        """Whether volumes can be had, whether or not the region was added."""
+        return examined(await self._classes(), self._rules)
 
     async def _classes(self) -> Sequence[StorageClass] | None:
         try:
