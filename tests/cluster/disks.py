@@ -41,6 +41,18 @@ def disks() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def unmade() -> Iterator[str]:
+    """The name of a storage class whose disks nobody makes."""
+    name = f"unmade-{secrets.token_hex(3)}"
+    made = {**_class(name), "provisioner": "example.com/nobody", "volumeBindingMode": "Immediate"}
+    _kubectl("create", "-f", "-", stdin=json.dumps(made))
+    try:
+        yield name
+    finally:
+        _kubectl("delete", "storageclass", name, "--ignore-not-found")
+
+
 def _class(name: str) -> dict[str, Any]:
     return {
         "apiVersion": "storage.k8s.io/v1",
