@@ -1,8 +1,10 @@
 """What a large cluster costs the engine: counted in objects and calls, not in seconds."""
 
 import gc
+import json
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -43,6 +45,24 @@ class Paged:
         return {"items": items, "metadata": {"resourceVersion": "100", **more}}
 
 
+class Forgetful(Paged):
+    """An API server that has forgotten, at each watch, what there was to be told since."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watched: list[str] = []
+
+    @asynccontextmanager
+    async def lines(self, path: str, what: str, params: Mapping[str, str], accept: str) -> AsyncIterator[Any]:
+        self.watched.append(params["resourceVersion"])
+
+        async def told() -> AsyncIterator[str]:
+            error = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version: 1 (2)"}
+            yield json.dumps({"type": "ERROR", "object": error})
+
+        yield told()
+
+
 def sight() -> Sight:
     return Sight(Paged(), RULES, lambda: WallClock().now().timestamp())  # type: ignore[arg-type]
 
@@ -68,6 +88,20 @@ async def test_what_is_on_no_page_any_more_is_forgotten() -> None:
 
     assert ("leeward-store", "gone") not in informer.items
     assert len(informer.items) == PAGES * ITEMS
+
+
+async def test_a_watch_that_is_too_old_lists_once_more_and_tells_of_nothing_that_stayed_the_same() -> None:
+    server = Forgetful()
+    told: list[Key] = []
+    informer = Informer(server, POD, read, lambda key, before, after: told.append(key))  # type: ignore[arg-type]
+
+    await informer._follow()
+    server.asked = 0
+    await informer._follow()
+
+    assert informer.lists == 2
+    assert server.watched == ["100", "100"]
+    assert len(told) == PAGES * ITEMS
 
 
 async def test_one_list_and_one_watch_follow_a_kind_however_many_apps_there_are() -> None:
@@ -147,8 +181,6 @@ async def test_a_new_generation_asks_once_for_each_name_whether_a_stranger_has_i
 @pytest.fixture
 def shown() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Two pods of one app, as they come in two answers: no text of one is that of the other."""
-    import json
-
     pair = [json.loads(json.dumps(shown_pod(name=name))) for name in ("one", "two")]
     yield pair[0], pair[1]
 
