@@ -2,7 +2,8 @@
 VENV := .venv
 RUN := $(VENV)/bin
 # The first of these starts the cluster that the others find.
-ON_A_CLUSTER := tests/cluster tests/contracts/test_engine_kubernetes.py tests/integration/test_kubernetes_engine.py
+ON_A_CLUSTER := tests/cluster tests/contracts/test_engine_kubernetes.py tests/integration/test_kubernetes_engine.py \
+	tests/integration/test_kubernetes_volumes.py
 WITH_DOCKER := $(RUN)/python scripts/with-docker
 
 .PHONY: image help bootstrap system up down purge status check unit golden integration e2e test bench vendor screenshots cluster-up cluster-test cluster-down
