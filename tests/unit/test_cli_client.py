@@ -287,7 +287,9 @@ def test_without_any_configuration_the_platform_of_this_machine_is_meant(home: P
     assert found == Config("https://console.lee.localhost:8443", "lee_admin")
 
 
-@pytest.mark.parametrize("url", ["example.com", "ftp://x", "http://console.example.com", "https://"])
+@pytest.mark.parametrize(
+    "url", ["https://x:abc", "https://[::1", "example.com", "ftp://x", "http://console.example.com", "https://"]
+)
 def test_urls_that_are_none_or_would_show_the_token_to_all_are_refused(url: str) -> None:
     with pytest.raises(Invalid):
         config.checked(url)
@@ -359,3 +361,23 @@ def test_a_problem_that_is_no_json_is_still_a_failure(stage: Stage) -> None:
     stage.routes["GET", "/v1/apps"] = lambda _talk, _asked: Answer(500, "oh", PROBLEM)
 
     assert main(["apps", "list"]) == 1
+
+
+def test_json_of_another_service_is_told_from_a_platform(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.on("GET", "/v1/apps", {"detail": "Not Found"}, 404)
+
+    assert main(["apps", "list"]) == 2
+    assert "does not answer like a platform (status 404)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("token", ["lee_a\nb", "l\u00fcee", "lee x"])
+def test_a_token_that_no_header_can_hold_is_wrong_and_is_not_shown(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], token: str
+) -> None:
+    monkeypatch.setenv("LEEWARD_TOKEN", token)
+
+    assert main(["apps", "list"]) == 2
+
+    said = capsys.readouterr().err
+    assert "the token holds characters that no token has" in said and token not in said
+    assert not stage.asked

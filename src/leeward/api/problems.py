@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -85,13 +85,18 @@ def _extra(error: LeewardError) -> dict[str, str]:
     return {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else {}
 
 
-async def on_leeward_error(request: Request, error: Exception) -> JSONResponse:
+async def on_leeward_error(request: Request, error: Exception) -> Response:
     """A failure that a service named."""
     assert isinstance(error, LeewardError)
-    if isinstance(error, Unauthorized) and request.url.path.startswith("/git/"):
-        # Git asks its user for a name and password only when it is told so.
-        return problem_response(error, {"WWW-Authenticate": 'Basic realm="leeward"'})
-    return problem_response(error)
+    return git_response(error) if request.url.path.startswith("/git/") else problem_response(error)
+
+
+def git_response(error: LeewardError) -> Response:
+    """A failure as Git's client shows it to its user: of all types only plain text."""
+    # Git asks its user for a name and password only when it is told so.
+    headers = {"WWW-Authenticate": 'Basic realm="leeward"'} if isinstance(error, Unauthorized) else _extra(error)
+    hint = f"\n  hint: {error.hint}" if error.hint else ""
+    return PlainTextResponse(f"{error.message}{hint}\n", error.status, headers=headers)
 
 
 async def on_invalid_request(request: Request, error: Exception) -> JSONResponse:

@@ -1,6 +1,7 @@
 """Ask the API over HTTP, and answer in our own errors."""
 
 import json
+import re
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -60,6 +61,10 @@ class Platform:
         here = is_here(urlsplit(config.url).hostname or "")
         trust = _trust(config)
         headers = {"accept": "application/json", "user-agent": "lee"}
+        if not re.fullmatch(r"[\x21-\x7e]*", config.token):
+            raise Unauthorized(
+                "the token holds characters that no token has", hint="copy it again; `lee login` keeps it"
+            )
         if config.token:
             headers["authorization"] = f"Bearer {config.token}"
         self._http = httpx.Client(
@@ -255,7 +260,9 @@ def _is_problem(response: httpx.Response) -> bool:
     if not response.headers.get("content-type", "").startswith(("application/problem+json", "application/json")):
         return False
     try:
-        return isinstance(response.json(), dict)
+        # A stranger's API may answer JSON as well; ours always has a code.
+        problem = response.json()
+        return isinstance(problem, dict) and "code" in problem
     except ValueError:
         return False
 

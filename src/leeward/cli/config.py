@@ -80,8 +80,12 @@ def save(config: Config, file: Path) -> None:
 
 def checked(url: str) -> str:
     """The URL without its last slash. Raises Invalid for what is none, and for plain HTTP to another machine."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        legal = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        legal = False
+    if not legal or not parts.hostname:
         raise Invalid(f"'{url}' is not the URL of a platform", hint="write it like 'https://console.example.com'")
     if parts.scheme == "http" and not is_here(parts.hostname):
         raise Invalid(f"'{url}' would send the token unencrypted", hint=f"use 'https://{parts.netloc}'")
