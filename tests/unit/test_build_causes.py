@@ -8,6 +8,10 @@ from leeward.builders.failures import explain
 
 OUTPUTS = [
     (
+        "failed to solve: failed to create LLB definition: no build stage in current context",
+        "the Dockerfile has no FROM before its first step",
+    ),
+    (
         "  Problem 1\n    - Root composer.json requires PHP extension ext-swoole * but it is missing from your system.",
         "PHP's extension 'swoole' is not there",
     ),

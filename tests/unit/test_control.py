@@ -9,7 +9,7 @@ import pytest
 from tests.unit.control_stage import MANIFEST, Clock, Stage, stage
 
 from leeward.control.apps import Candidate
-from leeward.errors import NotFound
+from leeward.errors import BuildFailed, NotFound
 from leeward.fakes.builder import simple_plan
 from leeward.fakes.engine import Outcome
 from leeward.model.app import Instances
@@ -19,6 +19,7 @@ from leeward.model.secret import Secret, Variable, revealed
 from leeward.model.sizes import Size
 from leeward.model.wish import App, Override
 from leeward.plan.workload import workloads
+from leeward.ports import Built
 
 
 @pytest.fixture
@@ -61,6 +62,20 @@ async def test_a_deploy_of_an_image_does_not_change_how_later_trees_are_built(pl
     spec = (await plane.stores.apps.get("shop")).spec
     assert "registry.example/other:1" in done.carry["spec"]
     assert (spec.build.strategy, spec.build.image) == ("auto", None)
+
+
+async def test_the_hint_of_a_failed_build_can_be_typed_as_it_stands(
+    plane: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> Built:
+        raise BuildFailed("it broke", hint="read the log: `lee logs APP --build vN`, or `lee scale APP web=2`; no APP")
+
+    monkeypatch.setattr(plane.builder, "build", fails)
+
+    done = await plane.finish(await plane.wish(tree={"main.py": "1"}, id="d7"))
+
+    assert done.error is not None
+    assert done.error["hint"] == "read the log: `lee logs shop --build d7`, or `lee scale shop web=2`; no APP"
 
 
 async def test_requests_never_lack_a_peer_in_six_deploys(plane: Stage) -> None:

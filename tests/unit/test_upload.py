@@ -142,6 +142,19 @@ async def test_each_trick_is_refused_by_the_offending_name(tmp_path: Path, adds:
     assert not Path("/etc/evil").exists()
 
 
+async def test_a_file_that_git_lfs_keeps_elsewhere_is_named_and_no_other(tmp_path: Path) -> None:
+    note = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n"
+    adds = [file(".gitattributes", b"*.bin filter=lfs"), file("d/model.bin", note), file("small.bin", b"here")]
+    source, said = UploadSource(Settings(home=tmp_path)), list[str]()
+    upload = await source.receive("shop", chunked(archive(*adds)))
+
+    await source.fetch("shop", SourceRef(SourceKind.UPLOAD, upload=upload.id), tmp_path / "tree", said.append)
+
+    assert [line for line in said if "LFS" in line] == [
+        "warning: 'd/model.bin' is a note of Git LFS, and the file itself is not here"
+    ]
+
+
 async def test_a_bomb_is_ended_while_it_unpacks(tmp_path: Path) -> None:
     bomb = io.BytesIO()
     with gzip.GzipFile(fileobj=bomb, mode="wb", compresslevel=9) as packed:

@@ -211,6 +211,11 @@ CAUSES: Sequence[Cause] = (
         "correct the Dockerfile",
     ),
     cause(
+        r"no build stage in current context",
+        "the Dockerfile has no FROM before its first step",
+        "begin it with a base image, like 'FROM python:3.13'",
+    ),
+    cause(
         r"Dockerfile parse error on line (?P<line>\d+): (?P<what>[^\n]+)",
         "the Dockerfile is wrong in line {line}: {what}",
         "correct the Dockerfile",

@@ -28,8 +28,11 @@ def text(view: AppView, spec: AppSpec) -> str:
             name for name in view.paths if name.rpartition("/")[2].lower().startswith(("dockerfile", "containerfile"))
         ]
         known = f"there is '{have[0]}'" if have else "add one, or remove build.strategy to let the files decide"
-        problem = "is empty" if view.has(path) else "is not there"
-        raise PlanFailed(f"'{path}' {problem} in '{view.name}'", hint=known)
+        if view.has(path):
+            raise PlanFailed(
+                f"'{path}' is empty in '{view.name}'", hint="write it, or remove it to let the files decide"
+            )
+        raise PlanFailed(f"'{path}' is not there in '{view.name}'", hint=known)
     stages = [name.lower() for name in _STAGE.findall(content)]
     target = spec.build.target
     if target and target.lower() not in stages and not target.isdigit():

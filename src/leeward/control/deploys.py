@@ -5,6 +5,7 @@ import contextlib
 import functools
 import json
 import logging
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
@@ -207,5 +208,8 @@ class Deploys:
 
 
 def _told(deploy: Deploy, error: LeewardError) -> Mapping[str, str]:
-    """The error of a deploy, as it is stored."""
-    return {"step": deploy.phase.value, **error.as_dict()}
+    """The error of a deploy, as it is stored: its hint names this app and this deploy."""
+    told = error.as_dict()
+    # Builders know what went wrong, and not for whom.
+    hint = told["hint"].replace("APP --build vN", f"{deploy.app} --build {deploy.id}")
+    return {"step": deploy.phase.value, **told, "hint": re.sub(r"(`lee [a-z ]+ )APP\b", rf"\g<1>{deploy.app}", hint)}

@@ -17,7 +17,7 @@ from leeward.sources import giturl
 from leeward.sources.checkout import checkout, submodules
 from leeward.sources.gitcommand import Git, Said
 from leeward.sources.giturl import SHA, SHORT_SHA, GitUrl, failure
-from leeward.sources.tree import settle
+from leeward.sources.tree import settle, warnings
 
 ASK_S = 30
 FETCH_S = 600
@@ -46,6 +46,8 @@ class GitSource:
             (mirror / "leeward.used").touch()
         for name in await asyncio.to_thread(settle, into):
             say(f"'{name}' leads out of the repository and is left out")
+        for warning in await asyncio.to_thread(list, warnings(into)):
+            say(warning)
         message = await self._git.run("log", "-1", "--format=%s", commit, folder=mirror)
         return Fetched(into, commit, message.text[:200])
 

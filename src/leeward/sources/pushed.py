@@ -11,7 +11,7 @@ from leeward.sources import giturl
 from leeward.sources.bundles import Bundles
 from leeward.sources.checkout import checkout, submodules
 from leeward.sources.gitcommand import Git
-from leeward.sources.tree import settle
+from leeward.sources.tree import settle, warnings
 
 
 class PushedSource:
@@ -38,5 +38,7 @@ class PushedSource:
             say(f"submodule '{module.path}' is left out: a push does not bring it")
         for name in await asyncio.to_thread(settle, into):
             say(f"'{name}' leads out of the repository and is left out")
+        for warning in await asyncio.to_thread(list, warnings(into)):
+            say(warning)
         message = await self._git.run("log", "-1", "--format=%s", commit, folder=repository)
         return Fetched(into, commit, message.text[:200])

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 # 1980-01-01: the earliest time that a zip file (and so a Python wheel) can hold.
 MTIME = 315_532_800
+_LFS, _LFS_MOST = b"version https://git-lfs.github.com/spec/", 1024
 
 
 def emptied(folder: Path) -> Path:
@@ -58,6 +59,21 @@ def settle(folder: Path) -> tuple[str, ...]:
     os.chmod(folder, 0o755)
     os.utime(folder, (MTIME, MTIME))
     return tuple(removed)
+
+
+def warnings(folder: Path) -> Iterator[str]:
+    """What a tree's reader should be told: files that Git LFS keeps elsewhere, of which only a note is here."""
+    try:
+        kept_elsewhere = "filter=lfs" in (folder / ".gitattributes").read_text(errors="replace")
+    except OSError:
+        return
+    if not kept_elsewhere:
+        return
+    for path in sorted(_walk(folder)):
+        if not path.is_symlink() and path.is_file() and path.stat().st_size < _LFS_MOST:
+            with path.open("rb") as file:
+                if file.read(len(_LFS)) == _LFS:
+                    yield f"warning: '{path.relative_to(folder)}' is a note of Git LFS, and the file itself is not here"
 
 
 def _within(link: Path, root: Path) -> bool:

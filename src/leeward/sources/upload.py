@@ -16,7 +16,7 @@ from leeward.errors import FetchFailed, Invalid, TooLarge, Unavailable
 from leeward.model.release import SourceRef
 from leeward.ports import Fetched, FileStore, Say, Upload
 from leeward.settings import MIB, Settings
-from leeward.sources.tree import emptied, leads_out, settle
+from leeward.sources.tree import emptied, leads_out, settle, warnings
 
 _ID = re.compile(r"up_[0-9a-f]{24}")
 _GZIP = b"\x1f\x8b"
@@ -103,6 +103,8 @@ class UploadSource:
                 await work
             raise
         say(f"unpacked {files} files")
+        for warning in await asyncio.to_thread(list, warnings(into)):
+            say(warning)
         with contextlib.suppress(FileNotFoundError):
             os.utime(archive)
         return Fetched(into, digest)
