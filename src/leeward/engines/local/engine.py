@@ -81,7 +81,7 @@ class LocalEngine:
                 group.create_task(every(_FIREWALL_S, "firewall", self._hold_firewall))
                 group.create_task(every(_BOOST_S, "boost", self._lower))
                 group.create_task(every(_DISKS_S, "disks", self.bound_disks))
-                group.create_task(every(_DISKS_S, "volumes", self._volumes.measure))
+                group.create_task(every(_DISKS_S, "volumes", self.measure_volumes))
                 group.create_task(every(_TIMED_S, "time of runs", self._timers.bound))
                 group.create_task(forever("leftovers", self._sweep_leftovers))
         finally:
@@ -284,6 +284,10 @@ class LocalEngine:
         """Every volume, of one app or of all."""
         await self._looked()
         return await self._volumes.list(app)
+
+    async def measure_volumes(self) -> None:
+        """Count what is in each volume, where that was not done lately."""
+        await self._volumes.measure()
 
     async def delete_volume(self, volume: Volume) -> None:
         """Remove a volume that nobody uses, with all that is in it."""
