@@ -2,9 +2,11 @@
 
 import gc
 import json
+import tracemalloc
 import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +16,10 @@ from tests.unit.kubernetes_stage import RULES, WEB, shown_pod
 from leeward.engines.kubernetes.deeds import Deeds
 from leeward.engines.kubernetes.informer import Informer, Key
 from leeward.engines.kubernetes.kinds import NODE, POD, Kind
+from leeward.engines.kubernetes.names import stamped
 from leeward.engines.kubernetes.objects import known
 from leeward.engines.kubernetes.pods import read
+from leeward.engines.kubernetes.render import announcer, deployment, environment, service
 from leeward.engines.kubernetes.sight import Sight
 
 PAGES, ITEMS = 5, 10
@@ -176,6 +180,40 @@ async def test_a_new_generation_asks_once_for_each_name_whether_a_stranger_has_i
 
     assert len(server.applied) >= 5
     assert len(server.gets) == len(set(server.gets)) <= len(server.applied)
+
+
+def shown_objects(number: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the cluster has of one app with one instance: kind and object."""
+    want = replace(WEB, app=f"shop{number:04}", instances=1)
+    made = (deployment(want, RULES, 1), service(want, RULES, 1), announcer(want, RULES), environment(want, RULES))
+    fields = [{"manager": "leeward", "operation": "Apply", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f": {}}}]
+    for index, each in enumerate(map(stamped, made)):
+        more = {"uid": f"{number:08}-{index:027}", "resourceVersion": "7", "managedFields": fields}
+        yield each["kind"], {**each, "metadata": {**each["metadata"], **more}}
+    pod = shown_pod(want, f"shop{number:04}-web-g1795507200000-6c9fb7c6b-abcde")
+    yield "Pod", pod
+    labels = {**pod["metadata"]["labels"], "kubernetes.io/service-name": want.app}
+    meta = {"name": f"shop{number:04}-x7k2p", "namespace": "leeward-store", "labels": labels}
+    yield "EndpointSlice", {"metadata": meta, "endpoints": [{"targetRef": {"name": pod["metadata"]["name"]}}]}
+
+
+async def test_what_is_kept_of_an_app_is_less_than_ten_kilobytes() -> None:
+    one, apps = sight(), 100
+    informers = {watch.kind.kind: watch for watch in one.watches}
+    answers = [(kind, json.dumps(shown)) for number in range(apps) for kind, shown in shown_objects(number)]
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for kind, text in answers:
+            informers[kind].put(json.loads(text))
+        gc.collect()
+        held = (tracemalloc.get_traced_memory()[0] - before) / apps
+    finally:
+        tracemalloc.stop()
+
+    assert len(one.apps()) == apps
+    assert 1000 < held < 10_000
 
 
 @pytest.fixture
