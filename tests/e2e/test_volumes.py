@@ -16,7 +16,7 @@ DATA = {"data": {"path": "/data", "size": "64Mi"}}
 
 
 def manifest(volumes: object = None, **web: object) -> str:
-    health = {"drain": 1}
+    health = {"drain": 1, "rollout_interval": 0.25}
     processes = {
         "web": {"command": "python main.py", "size": "nano", "health": health, "volumes": volumes or DATA, **web}
     }
