@@ -149,6 +149,25 @@ def test_a_registry_that_is_killed_is_back_for_the_next_deploy(platform: Platfor
     assert platform.pid("registry") != before
 
 
+# --- what starts them all ---------------------------------------------------------------------------------
+
+
+def test_a_supervisor_that_is_killed_is_followed_by_one_and_nobody_is_refused(
+    platform: Platform, survivor: Path
+) -> None:
+    before = [platform.pid(name) for name in ("control", "edge", "registry")]
+    with load(platform, "survivor") as counted:
+        os.kill(int((platform.home / "run" / "supervisord.pid").read_text()), signal.SIGKILL)
+        platform.ok("up")
+
+    # The old workers close connections that are idle, and a client may just then ask for more on one.
+    closed = "keep-alive: IncompleteReadError 0 bytes read"
+    assert [failure for failure in counted["failures"] if closed not in failure] == []
+    assert counted["fresh"] > 0 and counted["uploads"] > 0 and counted["websockets"] > 0
+    assert not set(before) & {platform.pid(name) for name in ("control", "edge", "registry")}
+    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in before)
+
+
 # --- the whole machine ------------------------------------------------------------------------------------
 
 

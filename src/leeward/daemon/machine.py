@@ -92,6 +92,7 @@ def programs(settings: Settings) -> tuple[Program, ...]:
             edge.argv(settings),
             ready=f"unix:{admin_socket(settings)}",
             priority=300,
+            hands_over=True,
             stop_s=15,
             stamp=stamp(Path(edge.__file__).parent, config),
         ),

@@ -149,6 +149,11 @@ class Supervisor:
     async def _end_orphans(self, programs: Sequence[Program]) -> None:
         """End what a supervisord that was killed has left behind: it would hold ports and locks."""
         for pid, program in orphans(self._settings, programs):
+            if program and program.hands_over:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                await _gone(pid, 5)
+                continue
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.Signals[f"SIG{program.stop_signal if program else 'TERM'}"])
             if not await _gone(pid, program.stop_s if program else 10):
@@ -241,7 +246,8 @@ def choose(settings: Settings) -> Supervision:
 
 
 def orphans(settings: Settings, programs: Sequence[Program]) -> list[tuple[int, Program | None]]:
-    """Processes of this home that no supervisord looks after; the engine is not one of them: it may go on."""
+    """Processes of this home that no supervisord looks after; the engine is not one of them: it may go on. Nor are the
+    children of a program that hands over to its successor, when that is among `programs`."""
     by_name = {program.name: program for program in programs}
     found: list[tuple[int, Program | None]] = []
     for process in psutil.process_iter():
@@ -256,6 +262,8 @@ def orphans(settings: Settings, programs: Sequence[Program]) -> list[tuple[int, 
             name = next((p.name for p in programs if words and " ".join(p.argv) in words and "master" in words), "")
         if name and name != "dockerd" and process.pid != os.getpid() and _is_leader(process, mark):
             found.append((process.pid, by_name.get(name)))
+    if any(program.hands_over for program in programs):
+        return found
     known = {pid for pid, _ in found}
     return [*found, *((pid, None) for pid in _masterless(settings.home) if pid not in known)]
 

@@ -45,6 +45,8 @@ class Program:
     stop_signal: str = "TERM"
     stop_group: bool = True
     """Send the stop signal to the whole process group; false where children must survive."""
+    hands_over: bool = False
+    """Its children go on serving when it alone is killed, until its successor lets them go: nobody is refused."""
     stamp: str = ""
     log_mib: int = 10
 
