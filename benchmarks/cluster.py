@@ -106,6 +106,7 @@ async def looked(one: KubernetesEngine) -> None:
             return await one.sight.ready()
         except Unavailable:
             say("still looking")
+            await asyncio.sleep(1)
 
 
 async def apply_all(one: KubernetesEngine, wants: Sequence[Workload]) -> list[float]:

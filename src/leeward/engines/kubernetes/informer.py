@@ -24,6 +24,8 @@ Key = tuple[str, str]
 """Namespace and name."""
 
 _PAGE = 500
+# A list that is given up begins at its first page again: a busy server would never get to the end of a long one.
+_PAGE_S = 60.0
 # The server ends a watch after this; not all of them at once.
 _WATCH_S = 300
 _PARTIAL = "application/json;as=PartialObjectMetadata{list};g=meta.k8s.io;v=v1"
@@ -116,7 +118,9 @@ class Informer(Generic[T]):
         accept = _PARTIAL.format(list="List") if self._partial else "application/json"
         what = f"list of {self.kind.plural}"
         while True:
-            page = await self._cluster.ask("GET", self.kind.path(), what=what, params=params, accept=accept)
+            page = await self._cluster.ask(
+                "GET", self.kind.path(), what=what, params=params, accept=accept, seconds=_PAGE_S
+            )
             for item in page.get("items") or ():
                 key = (intern(item["metadata"].get("namespace", "")), item["metadata"]["name"])
                 found.add(key)
