@@ -68,3 +68,12 @@ def visit(cluster: Cluster, host: str) -> str:
 
 def nothing(seen: Observed) -> bool:
     return not seen.instances
+
+
+async def test_the_cluster_adds_instances_for_want_of_memory(cluster: Cluster) -> None:
+    async with world(cluster, cluster_scales=True) as home:
+        # The program alone takes more than a tenth of this.
+        bounds = Instances(min=1, max=2, cpu_percent=100, memory_percent=10)
+        want = await home.live(home.want(instances=1, memory_mib=24, bounds=bounds))
+
+        await home.drive(want, lambda seen: len(seen.instances) == 2, "a second instance", 120)

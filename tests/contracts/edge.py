@@ -1,5 +1,7 @@
 """What every edge has to do."""
 
+import asyncio
+from dataclasses import replace
 from typing import Protocol
 
 import pytest
@@ -144,6 +146,27 @@ class EdgeContract:
         await stage.edge.put(route(stage, "shop", *stage.peers))
 
         assert (await stage.edge.traffic())["shop"].requests == 0
+
+    async def test_an_app_that_can_be_woken_is_waited_for_until_it_has_peers(self, stage: EdgeStage) -> None:
+        await stage.edge.put(route(stage, "shop", *stage.peers))
+        await stage.edge.put(replace(route(stage, "shop"), wakes=True))
+        assert await stage.edge.waiting() == frozenset()
+        asking = asyncio.create_task(stage.visit("shop.lee.localhost"))
+
+        async with asyncio.timeout(20):
+            while await stage.edge.waiting() != {"shop"}:
+                pass
+        await stage.edge.put(replace(route(stage, "shop", stage.peers[1]), wakes=True))
+
+        await asking
+        assert await stage.visit("shop.lee.localhost") == (200, stage.peers[1])
+        assert await stage.edge.waiting() == frozenset()
+
+    async def test_an_app_that_nothing_may_wake_is_waited_for_by_nobody(self, stage: EdgeStage) -> None:
+        await stage.edge.put(route(stage, "shop"))
+        await stage.visit("shop.lee.localhost")
+
+        assert await stage.edge.waiting() == frozenset()
 
     async def test_an_edge_that_is_away_is_unavailable(self, stage: EdgeStage) -> None:
         await stage.stop()

@@ -821,3 +821,66 @@ async def test_http2_reaches_the_same_apps(real: RealEdge, a: App) -> None:
     assert version == "2"
     assert json.loads(body)["headers"]["host"] == f"{HOST}:{port}"
     assert a.asked == ["POST /form"]
+
+
+# --- sleep ------------------------------------------------------------------------------------------------
+
+
+async def waited_for(real: RealEdge) -> None:
+    """Until the edge says that requests wait for the app."""
+    async with asyncio.timeout(20):
+        while await real.edge.waiting() != {"shop"}:
+            pass
+
+
+async def test_requests_for_an_app_that_sleeps_are_held_and_all_answered_once_it_is_awake(
+    real: RealEdge, a: App
+) -> None:
+    await real.edge.put(shop(wakes=True))
+    asking = [asyncio.create_task(real.ask(HOST, f"/{number}", "POST", b"x" * 1000)) for number in range(12)]
+    await waited_for(real)
+
+    await real.edge.put(shop(a.peer, wakes=True))
+
+    answers = await asyncio.gather(*asking)
+    assert [answer.status for answer in answers] == [200] * 12
+    assert [answer.json["size"] for answer in answers] == [1000] * 12
+    traffic = (await real.edge.traffic())["shop"]
+    assert (traffic.requests, traffic.failed) == (12, 0)
+    assert await real.edge.waiting() == frozenset()
+
+
+async def test_a_websocket_wakes_an_app_as_a_request_does(real: RealEdge, a: App) -> None:
+    await real.edge.put(shop(wakes=True))
+    wire = await real.open(HOST)
+    wire.send_head(HOST, "/ws", Upgrade="websocket", Connection="Upgrade")
+    await waited_for(real)
+
+    await real.edge.put(shop(a.peer, wakes=True))
+
+    assert (await wire.head()).status == 101
+    await wire.close()
+
+
+async def test_what_waits_too_long_is_told_when_to_come_again() -> None:
+    real = RealEdge(wake_s=1.0)
+    try:
+        await real.start()
+        await real.edge.sync([shop(wakes=True)], [])
+
+        answers = await asyncio.gather(*(real.ask(HOST) for _ in range(5)))
+
+        assert {(answer.status, answer.headers["retry-after"]) for answer in answers} == {(503, "5")}
+        assert b"asleep" in answers[0].body
+    finally:
+        await real.remove()
+
+
+async def test_an_app_that_is_dropped_while_requests_wait_for_it_lets_them_go(real: RealEdge) -> None:
+    await real.edge.put(shop(wakes=True))
+    asking = asyncio.create_task(real.ask(HOST))
+    await waited_for(real)
+
+    await real.edge.drop("shop")
+
+    assert (await asking).status == 503

@@ -1,5 +1,6 @@
 """An edge in memory: it answers by itself, counts, and can be made to fail."""
 
+import asyncio
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -86,6 +87,7 @@ class FakeEdge:
 
     async def waiting(self) -> frozenset[str]:
         """The apps that were asked in vain since they have no peers."""
+        await asyncio.sleep(0)
         self._answer()
         return frozenset(app for app in self._held if app in self.routes and not self.routes[app].peers)
 

@@ -41,6 +41,10 @@ function _M.until_awake(name, route)
     until now() >= until_
     local left = held[app] - 1
     held[app] = left > 0 and left or nil
+    if found ~= route then
+        -- Nobody waits any more: whoever still looks sees the same at once.
+        waits:delete(app)
+    end
     if not found or found.n == 0 then
         return nil
     end
