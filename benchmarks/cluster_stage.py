@@ -76,6 +76,7 @@ def simulated(nodes: int) -> Iterator[Cluster]:
         cluster.want([patient(part, layout) for part in (*parts(layout, control_only=True), *more)])
         # What runs already keeps its arguments until it is started again.
         for name in ("kube-apiserver", "kube-controller-manager"):
+            cluster.until(lambda name=name: name in cluster.pids(), name, 30)  # type: ignore[misc]
             cluster.kill(name)
         time.sleep(2)
         api = cluster.api

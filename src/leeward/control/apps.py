@@ -184,14 +184,13 @@ class Apps:
         async with self._locks[name]:
             # Before anything is looked at: what is told from here on takes it out again.
             self._quiet.add(name)
+            quiet = False
             try:
                 seen, quiet = await self._settle(name)
-            except BaseException:
-                self._quiet.discard(name)
-                raise
-            if not quiet:
-                self._quiet.discard(name)
-            return seen
+                return seen
+            finally:
+                if not quiet:
+                    self._quiet.discard(name)
 
     async def _settle(self, name: str) -> tuple[Observed, bool]:
         """What was seen, and whether it is all that is wished for."""
