@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.cluster.cluster import Cluster
@@ -15,6 +16,8 @@ from leeward.engines.kubernetes.render import announcer, deployment, environment
 from leeward.engines.kubernetes.rules import Rules
 from leeward.model.runtime import Workload
 
+# By its path: what enters another namespace begins at the root of the files.
+SEED = Path(__file__).with_name("cluster_seed.py")
 RULES = Rules(home="bench", region="bench", own_registry="", cpu_request_percent=5)
 
 
@@ -31,7 +34,7 @@ def copy(cluster: Cluster, first: Sequence[Workload], others: Sequence[Workload]
         words = {old.app: each.app, old.project: each.project, ip: next(pool), on: f"sim-{number % about['nodes']:04}"}
         copies.append({"number": number + 1, "words": words | dict(zip(marks, fingerprints(each), strict=True))})
     began = time.monotonic()
-    argv = (*cluster.enter(cluster.layout.first.net), sys.executable, "-m", "benchmarks.cluster_seed")
+    argv = (*cluster.enter(cluster.layout.first.net), sys.executable, str(SEED))
     told = json.dumps({"app": old.app, "copies": copies})
     done = subprocess.run(argv, input=told, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
