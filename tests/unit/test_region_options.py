@@ -1,8 +1,12 @@
 """What an operator says of a cluster becomes its rules, or is refused all at once."""
 
+from dataclasses import replace
+
 import pytest
+from tests.unit.kubernetes_stage import RULES, WEB
 
 from leeward.engines.kubernetes.options import rules_of
+from leeward.engines.kubernetes.routing import ingress
 from leeward.engines.kubernetes.rules import Pool, Quota
 from leeward.errors import Invalid
 from leeward.model.region import EngineKind, Profile, Region
@@ -56,3 +60,13 @@ def test_options_that_are_unknown_or_wrong_are_named_together() -> None:
         ("options/gateway", "must be a gateway like 'namespace/name', not 'main'", ""),
         ("options/quota_cores", "must be a number from 1 to 1000000, not 'many'", ""),
     ]
+
+
+def test_an_ingress_is_certified_by_the_issuer_and_without_one_shows_the_certificate_of_its_class() -> None:
+    plain = ingress(WEB, ["b.example.com", "a.example.com"], replace(RULES, gateway_class="nginx"))
+    certified = ingress(WEB, ["a.example.com"], replace(RULES, gateway_class="nginx", issuer="letsencrypt"))
+
+    assert plain["spec"]["tls"] == [{"hosts": ["a.example.com", "b.example.com"]}]
+    assert "annotations" not in plain["metadata"]
+    assert certified["spec"]["tls"] == [{"hosts": ["a.example.com"], "secretName": "shop-tls"}]
+    assert certified["metadata"]["annotations"] == {"cert-manager.io/cluster-issuer": "letsencrypt"}

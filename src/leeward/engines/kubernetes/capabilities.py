@@ -49,7 +49,7 @@ PARTS: tuple[Part, ...] = (
         "cloudnative-pg",
         "postgresql.cnpg.io",
         "PostgreSQL with standbys and backups",
-        "install its Helm chart `cnpg/cloudnative-pg`; without it PostgreSQL is a single instance",
+        "install its Helm chart `cnpg/cloudnative-pg`, and give apps its address as a variable",
     ),
     Part(
         "metrics-server",
@@ -183,6 +183,7 @@ def _part(part: Part, facts: Facts, rules: Rules) -> Examined:
         return _sleep(part, facts, rules)
     asked = part.name == "gateway-api" and bool(rules.gateway)
     asked = asked or (part.name == "metrics-server" and rules.cluster_scales)
+    asked = asked or (part.name == "cert-manager" and bool(rules.issuer))
     text = f"found: {part.gives}" if here else f"not found: {part.gives}"
     if here and part.name == "gateway-api":
         text += f" ({', '.join(facts.classes) or 'no class yet'})"

@@ -61,13 +61,19 @@ def ingress(want: Workload, hosts: Sequence[str], rules: Rules) -> dict[str, Any
     """For clusters without the Gateway API."""
     backend = {"service": {"name": service_name(want.app, want.process), "port": {"name": "http"}}}
     paths = {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}
+    meta = metadata(service_name(want.app, want.process), rules, want.project, want.app, want.process)
+    tls: dict[str, Any] = {"hosts": sorted(hosts)}
+    if rules.issuer:
+        # cert-manager reads this, and keeps the certificate in the Secret of that name.
+        meta["annotations"] = {"cert-manager.io/cluster-issuer": rules.issuer}
+        tls["secretName"] = f"{want.app}-tls"
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": metadata(service_name(want.app, want.process), rules, want.project, want.app, want.process),
+        "metadata": meta,
         "spec": {
             "ingressClassName": rules.gateway_class,
             "rules": [{"host": host, "http": paths} for host in sorted(hosts)],
-            "tls": [{"hosts": [host for host in sorted(hosts)], "secretName": f"{want.app}-tls"}],
+            "tls": [tls],
         },
     }

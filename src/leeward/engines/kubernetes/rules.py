@@ -71,6 +71,8 @@ class Rules:
     """The Ingress class, where the cluster has no Gateway API."""
     interceptor: str = "keda/keda-add-ons-http-interceptor-proxy"
     """`namespace/name` of the Service of KEDA's HTTP add-on that holds requests for what sleeps, where it is there."""
+    issuer: str = ""
+    """The ClusterIssuer of cert-manager that certifies an Ingress; '' for the class's own certificate."""
     cluster_scales: bool = False
     """Whether the cluster's own autoscaler decides how many instances run, not the platform."""
 
