@@ -304,6 +304,20 @@ async def test_instances_come_with_load_and_the_event_says_why(tmp_path: Path) -
         assert said == ["web of 'shop' scaled from 3 to 1 at 1 % CPU", "web of 'shop' scaled from 1 to 3 at 200 % CPU"]
 
 
+async def test_an_app_that_slept_and_must_not_any_more_scales_again(tmp_path: Path) -> None:
+    async with stage(tmp_path) as at:
+        await at.live(**{"leeward.yaml": SLEEPY})
+        at.apps.count("shop", "web", 0)
+        await at.live(**{"leeward.yaml": SLEEPY.replace("min: 0", "min: 1")})
+        at.apps.counts.put("shop", "web", 0)
+        samples = Samples(at.stores, at.engine, FakeEdge())
+        samples.use = {("shop", "web"): {"one": Use(200.0)}}
+
+        await Autoscaler(at.stores, at.apps, samples).tick()
+
+        assert len(await settled(at)) == 3
+
+
 def release(**processes: ProcessSpec) -> Release:
     return Release("shop", 1, "shop@sha256:1", AppSpec(processes=processes), (), {})
 

@@ -66,8 +66,7 @@ class Rollout:
             in_place = True
         generation = app.generation if in_place else int(deploy.carry.get("generation") or time.time() * 1000)
         carry = {**first(deploy, app).carry, "generation": str(generation)}
-        deploy = replace(deploy, release=release.number, carry=carry)
-        await save(deploy)
+        await save(deploy := replace(deploy, release=release.number, carry=carry))
         say(f"rolling out {release.version}")
         async with self._receipts.count(app.name, release) as counted:
             if in_place:

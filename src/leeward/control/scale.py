@@ -52,9 +52,10 @@ class Autoscaler:
         if spec is None or spec.timed or spec.instances.min == spec.instances.max:
             return
         running = self._apps.counts.get(app).get(process, max(spec.instances.min, 1))
-        if running == 0:
+        if running == 0 and spec.instances.may_sleep:
             # It is asleep: a request wakes it, not what its last instance still does.
             return
+        running = max(running, spec.instances.min, 1)
         limits = SIZES[spec.size]
         generation, asked = self._asked.get((app, process), (found.generation, ()))
         # What an older release asked for says nothing of this one.
