@@ -4,17 +4,19 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from leeward.errors import Invalid, Problem
 from leeward.model.quota import Quotas, parse_quotas
 
 CONFIG_FILE = Path("/etc/leeward/config.toml")
 MIB = 1024 * 1024
+DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 
 
 GOOGLE = {
@@ -140,6 +142,46 @@ class Settings(BaseModel):
         default="", description="Registries that a control plane or builds in a cluster ask by plain HTTP, by commas."
     )
 
+    @field_validator("home")
+    @classmethod
+    def _home_is_absolute(cls, value: Path) -> Path:
+        if not value.is_absolute():
+            raise ValueError(f"'{value}' is not an absolute path: write it like '/var/lib/leeward'")
+        return value
+
+    @field_validator("domain")
+    @classmethod
+    def _domain_is_a_host_name(cls, value: str) -> str:
+        if len(value) > 200 or not DOMAIN.fullmatch(value):
+            raise ValueError(f"'{value}' is not a domain: write it like 'apps.example.com', in lower case")
+        return value
+
+    @field_validator("bind")
+    @classmethod
+    def _bind_is_an_address(cls, value: str) -> str:
+        try:
+            ip_address(value)
+        except ValueError as error:
+            raise ValueError(f"'{value}' is not an address of a machine: write it like '0.0.0.0'") from error
+        return value
+
+    @field_validator("network_pool")
+    @classmethod
+    def _pool_has_room(cls, value: str) -> str:
+        try:
+            wide = IPv4Network(value).prefixlen <= 23
+        except ValueError:
+            wide = False
+        if not wide:
+            raise ValueError(f"'{value}' is not a network of /23 or larger: write it like '10.211.0.0/16'")
+        return value
+
+    @model_validator(mode="after")
+    def _own_registry_has_a_port(self) -> "Settings":
+        if self.registry_embedded and not re.fullmatch(r"[^\s/]+:\d{1,5}", self.registry):
+            raise ValueError(f"LEEWARD_REGISTRY: '{self.registry}' has no port: write it like '127.0.0.1:5010'")
+        return self
+
     @field_validator("image_mirrors")
     @classmethod
     def _mirrors_are_pairs(cls, value: str) -> str:
@@ -252,12 +294,17 @@ def load(env: Mapping[str, str] = os.environ, file: Path = CONFIG_FILE) -> Setti
         return Settings.model_validate(values)
     except ValidationError as error:
         raise Invalid(
-            [
-                Problem(
-                    f"LEEWARD_{'_'.join(str(part) for part in item['loc']).upper()}",
-                    f"{item['msg'].lower()}, not '{item['input']}'",
-                )
-                for item in error.errors()
-            ],
+            [_problem(item) for item in error.errors()],
             hint="see docs/reference/settings.md",
         ) from error
+
+
+def _problem(item: Any) -> Problem:
+    """What is wrong with one setting, by the name of its variable."""
+    name = f"LEEWARD_{'_'.join(str(part) for part in item['loc']).upper()}" if item["loc"] else ""
+    if item["type"] == "value_error":
+        return Problem(name, item["msg"].removeprefix("Value error, "))
+    if item["type"] == "extra_forbidden":
+        close = get_close_matches(str(item["loc"][-1]), Settings.model_fields, n=1)
+        return Problem(name, "is not a setting", f"did you mean '{close[0]}'?" if close else "")
+    return Problem(name, f"{item['msg'][:1].lower()}{item['msg'][1:]}, not '{item['input']}'")

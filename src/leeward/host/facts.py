@@ -208,7 +208,7 @@ async def look_around(settings: Settings) -> Facts:
         memory_mib=memory.total // MIB,
         memory_free_mib=memory.available // MIB,
         disk_free_mib=disk.free // MIB,
-        disk_percent=round(100 * (disk.total - disk.free) / disk.total, 1),
+        disk_percent=round(100 * (disk.total - disk.free) / (disk.total or 1), 1),
         cpus=os.cpu_count() or 1,
         domain=settings.domain,
         addresses=await _addresses(f"probe.{settings.domain}"),

@@ -143,11 +143,16 @@ class Machine:
         return file
 
     def folders(self) -> None:
-        """Make the home."""
-        self._settings.home.mkdir(parents=True, exist_ok=True, mode=0o755)
-        for name in FOLDERS:
-            (self._settings.home / name).mkdir(exist_ok=True)
-        (self._settings.home / "keys").mkdir(exist_ok=True, mode=0o700)
+        """Make the home. Raises Invalid where it cannot be."""
+        home = self._settings.home
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o755)
+            for name in FOLDERS:
+                (home / name).mkdir(exist_ok=True)
+            (home / "keys").mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            what = f"the home '{home}' could not be made: {(error.strerror or '').lower()}"
+            raise Invalid(what, hint="set LEEWARD_HOME to a folder on a disk of this machine") from error
 
     @property
     def _anchor(self) -> str:

@@ -243,5 +243,5 @@ def claim_statement() -> Any:
 
 def _not_found(id: str) -> NotFound:
     return NotFound(
-        f"there is no deploy '{id}'", hint="'lee events' shows the deploys of late", code="deploy-not-found"
+        f"there is no deploy '{id}'", hint="'lee apps show APP' names the last one", code="deploy-not-found"
     )
