@@ -53,16 +53,6 @@ class VolumeContract:
                 await world.pass_time(0.2)
                 waited += 0.2
 
-    async def test_a_volume_is_written_to_and_is_seen_as_the_apps(self, world: World) -> None:
-        want = _INSTANCES.want(world, volumes=(DATA,))
-        (instance,) = await _INSTANCES.ready(world, want)
-
-        await self.says(world, instance.id, "echo kept > /data/x && cat /data/x", b"kept\n")
-        (volume,) = await self.there(world, want.app)
-
-        assert (volume.app, volume.process, volume.name, volume.project) == (want.app, "web", "data", world.project)
-        assert (volume.path, volume.size_mib, volume.used_by) == ("/data", 64, (instance.id,))
-
     async def test_what_was_written_is_there_in_the_next_generation_which_starts_beside_the_old_one(
         self, world: World
     ) -> None:
@@ -76,10 +66,13 @@ class VolumeContract:
         await self.says(world, second.id, "cat /data/x", b"one\n")
         assert first.id in {i.id for i in (await world.engine.observe(old.app)).instances}
 
-    async def test_a_volume_outlives_its_instances_and_its_app(self, world: World) -> None:
+    async def test_a_volume_says_whose_it_is_and_outlives_its_instances_and_its_app(self, world: World) -> None:
         want = _INSTANCES.want(world, volumes=(DATA,))
         (first,) = await _INSTANCES.ready(world, want)
         await self.says(world, first.id, "echo one > /data/x; echo done", b"done\n")
+        (volume,) = await self.there(world, want.app)
+        assert (volume.app, volume.process, volume.name, volume.project) == (want.app, "web", "data", world.project)
+        assert (volume.path, volume.size_mib, volume.used_by) == ("/data", 64, (first.id,))
 
         await self.gone(world, want)
         kept = await self.there(world, want.app)
