@@ -22,6 +22,11 @@ OUTPUTS = [
     ),
     ("Your Ruby version is 3.3.8, but your Gemfile specified 3.2.2", "the Gemfile wants Ruby 3.2.2, and this is 3.3.8"),
     (
+        "Bundler is unlocking ruby, but the lockfile can't be updated because frozen mode\nis set\n\nIf this is a "
+        "development machine, remove the Gemfile.lock freeze by running\n`bundle config set frozen false`.",
+        "Gemfile.lock does not fit the Gemfile",
+    ),
+    (
         "An error occurred while installing pg (1.5.9), and Bundler cannot continue.",
         "the gem 'pg' 1.5.9 could not be compiled",
     ),

@@ -352,3 +352,18 @@ def test_a_fasthtml_app_may_write_its_session_key_unless_it_has_one(tmp_path: Pa
 
     assert found.read_only is not writable
     assert any(note.code == "session-key" for note in found.diagnostics) is writable
+
+
+def test_a_package_that_lies_in_the_tree_is_held_at_no_version(tmp_path: Path) -> None:
+    lock = (
+        '[[package]]\nname = "flask"\nversion = "3.0.3"\n\n[[package]]\nname = "prices"\nversion = "0.1.0"\n\n'
+        '[package.source]\ntype = "directory"\nurl = "libs/prices"\n\n[[package]]\nname = "jinja2"\nversion = "3.1.4"\n'
+    )
+    project = '[tool.poetry.dependencies]\npython = "^3.11"\nflask = "*"\nprices = { path = "libs/prices" }\n'
+    files = {"pyproject.toml": project, "poetry.lock": lock, "app.py": "from flask import Flask\napp = Flask('x')\n"}
+
+    text = planned(tmp_path, files).dockerfile
+
+    assert "flask==3.0.3" in text
+    assert "jinja2==3.1.4" in text
+    assert "prices==" not in text

@@ -26,6 +26,12 @@ FURTHER: Sequence[Cause] = (
         "ask for two numbers, as in: ruby '~> 3.3.0'",
     ),
     cause(
+        r"the lockfile can't be\s+updated because frozen mode\s+is set"
+        r"|You are trying to install in deployment mode after changing\s+your Gemfile",
+        "Gemfile.lock does not fit the Gemfile",
+        "run `bundle lock` where you work and commit Gemfile.lock",
+    ),
+    cause(
         r"An error occurred while installing (?P<name>\S+) \((?P<version>[^)]+)\)",
         "the gem '{name}' {version} could not be compiled",
         _PACKAGES,

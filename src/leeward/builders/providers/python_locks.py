@@ -12,6 +12,8 @@ from leeward.model.build import Evidence
 
 # With TOML's own order of the two keys, which all three writers keep; a large file costs no parse.
 _PACKAGE = re.compile(r'^\[\[package\]\]\nname = "([A-Za-z0-9._-]{1,100})"\nversion = "([A-Za-z0-9.+!_-]{1,60})"', re.M)
+# A package that comes from elsewhere than an index is what it is there: its version is nobody's to hold.
+_ELSEWHERE = re.compile(r'^(?:type = "(?:directory|file|git|url)"|(?:path|git|url) = ")', re.M)
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _SPECIFIER = re.compile(r"(?:(?:===?|~=|!=|<=?|>=?)[A-Za-z0-9.*+!_-]+,?)*")
 LOCKS: Mapping[str, str] = {"poetry.lock": "poetry", "pdm.lock": "pdm", "Pipfile.lock": "pipenv", "uv.lock": "uv"}
@@ -26,19 +28,22 @@ class Held:
 
 
 def held(view: AppView, path: str) -> Mapping[str, Held]:
-    """The packages of a lock file; those with several versions (for several platforms) are left out."""
+    """The packages of a lock file; those with several versions, or from no index, are left out."""
     content = view.read(path)
     if path == "Pipfile.lock":
         return _pipfile(content)
     found: dict[str, Held] = {}
     twice = set()
     line, position = 1, 0
-    for match in _PACKAGE.finditer(content):
+    matches = list(_PACKAGE.finditer(content))
+    ends = [*(match.start() for match in matches[1:]), len(content)][: len(matches)]
+    for match, end in zip(matches, ends, strict=True):
         line, position = line + content.count("\n", position, match.start()), match.start()
         name, version = match.groups()
         if name in found and found[name].version != version:
             twice.add(name)
-        found[name] = Held(version, Evidence(path, line + 1, f"{name} {version}"))
+        if path == "uv.lock" or not _ELSEWHERE.search(content, match.end(), end):
+            found[name] = Held(version, Evidence(path, line + 1, f"{name} {version}"))
     return {name: item for name, item in found.items() if name not in twice}
 
 

@@ -1,0 +1,6 @@
+package shop;
+
+public class App {
+    public static void main(String[] words) {
+    }
+}
