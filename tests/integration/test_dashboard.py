@@ -124,6 +124,20 @@ async def test_a_long_message_leaves_the_state_beside_it_and_the_whole_row_opens
     assert over[0]["height"] < 50
 
 
+async def test_on_a_phone_a_reason_has_the_whole_width_and_a_long_message_does_not_scroll_the_page(site: Site) -> None:
+    page = await site.page(width=390)
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="mailer", exact=True))
+    badge, why = row.locator(".state .badge"), row.locator(".state .sub")
+    boxes = await badge.bounding_box(), await why.bounding_box()
+    assert boxes[0] and boxes[1]
+    assert boxes[1]["width"] > 300 and boxes[1]["y"] >= boxes[0]["y"] + boxes[0]["height"]
+
+    await go(page, f"{site.url}/apps/shop/deploys")
+    await page.locator("td a.clamp").first.evaluate("it => { it.textContent = 'on and on, '.repeat(60) }")
+    assert await page.evaluate("document.documentElement.scrollWidth") == 390
+    await page.context.close()
+
+
 async def test_the_list_follows_what_happens_by_itself(site: Site, page: Page) -> None:
     stage = site.dashboard.stage
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="blog", exact=True))

@@ -13,10 +13,10 @@ import httpx
 import pytest
 import pytest_asyncio
 from tests.unit.services_stage import ADMIN, NOW
-from tests.unit.web_stage import Dashboard, client, dashboard
+from tests.unit.web_stage import Dashboard, client, dashboard, deployed
 
 from leeward.model.access import Scope, User
-from leeward.model.release import SourceKind
+from leeward.model.release import DeployStatus, Phase, SourceKind
 from leeward.model.run import RunState
 from leeward.model.runtime import LogLine
 from leeward.web.assets import assets
@@ -553,3 +553,15 @@ async def test_the_next_part_of_a_search_is_of_the_same_search(fresh: Dashboard)
 
 async def test_a_few_apps_need_no_search(shown: Dashboard) -> None:
     assert 'role="search"' not in (await shown.browser.get("/")).text
+
+
+async def test_the_overview_says_why_the_last_deploy_failed_while_an_older_release_serves(fresh: Dashboard) -> None:
+    error = {"code": "build-failed", "message": "no package 'djnago' exists", "hint": "correct its name"}
+    await deployed(
+        fresh.stage, "shop", 1, status=DeployStatus.FAILED, took={Phase.FETCH: 0.1, Phase.BUILD: 2}, error=error
+    )
+
+    shown = text(await fresh.browser.get("/apps/shop"))
+
+    assert "No package 'djnago' exists. Correct its name. Release v5 stays live." in shown
+    assert "stays live" not in text(await fresh.browser.get("/apps/mailer"))

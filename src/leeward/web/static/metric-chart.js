@@ -64,7 +64,7 @@ class MetricChart extends HTMLElement {
       fill: at ? undefined : colour("--line-fill"),
     }));
     return {
-      ...this.size, cursor: { points: { size: 6 }, y: false }, padding: [8, 8, 0, 0],
+      ...this.size, cursor: { points: { size: 6 }, y: false }, padding: [8, 16, 0, 0],
       scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.15, 0.1)] } },
       axes: [
         { ...axis, grid: { show: false }, size: 26, space: 64, values: long ? "{MMM} {D}" : "{HH}:{mm}" },
