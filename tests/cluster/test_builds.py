@@ -11,7 +11,9 @@ import pytest
 from leeward.builders.bases import Bases
 from leeward.builders.secret_scan_builder import ScanningBuilder
 from leeward.daemon.builds import Kitchens, regional
-from leeward.engines.kubernetes.kinds import NAMESPACE
+from leeward.engines.kubernetes.builds import take_away
+from leeward.engines.kubernetes.kinds import POD, SECRET, VOLUME
+from leeward.engines.kubernetes.options import rules_of
 from leeward.engines.local.container import home_id
 from leeward.errors import BuildFailed, Unavailable
 from leeward.fakes.builder import FakeBuilder
@@ -25,6 +27,7 @@ from leeward.settings import Settings
 from tests.cluster.cluster import Cluster
 from tests.cluster.command import Missing
 from tests.cluster.kit import IMAGE
+from tests.cluster.load import kubectl
 from tests.cluster.world import world
 from tests.contracts import galley
 from tests.contracts.builder import BuilderContract
@@ -167,7 +170,7 @@ async def test_an_app_that_was_planned_and_built_for_the_cluster_answers_there(k
         assert (again.cached, again.pushed) == (True, built.pushed)
 
 
-async def test_a_region_that_builds_in_its_cluster_does_so_as_the_daemon_puts_it_together(
+async def test_a_region_that_builds_in_its_cluster_does_so_as_the_daemon_puts_it_together_and_leaves_nothing(
     kitted: Cluster, tmp_path: Path
 ) -> None:
     kubeconfig = Secret(kitted.layout.kubeconfig.read_text())
@@ -176,12 +179,21 @@ async def test_a_region_that_builds_in_its_cluster_does_so_as_the_daemon_puts_it
     async with galley.galley(kitted, tmp_path, build_memory_mib=64, build_cache_mib=512) as place:
         kitchens = Kitchens(place.settings, Bases(place.settings), place.registry, place.nobody)
         builder = regional(place.settings, FakeBuilder(), None, FakeRegions(region), kitchens)
-        space = f"leeward-builds-{home_id(str(place.settings.home))}"
+        home = home_id(str(place.settings.home))
+        space = f"leeward-builds-{home}-east"
         lines: list[str] = []
         try:
             built = await builder.build(replace(place.job("echo from there"), region="east"), lines.append)
         finally:
-            await place.client.delete(NAMESPACE, "", space)
+            await take_away(place.client, rules_of(region, home, place.settings.domain, place.settings.registry))
+
+        def gone() -> bool:
+            found = kubectl(kitted, "get", "namespace", space, "--ignore-not-found", "-o", "name")
+            return found.returncode == 0 and not found.stdout
+
+        await asyncio.to_thread(kitted.until, gone, "the end of the pool", 120)
+        left = [await place.client.ask("GET", kind.path(space), what=kind.kind) for kind in (POD, VOLUME, SECRET)]
+        assert not any(found["items"] for found in left)
 
     assert "    from there" in lines
     assert built.pushed.startswith(f"{kitted.layout.registry}/{place.app}@sha256:")

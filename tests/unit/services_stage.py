@@ -13,13 +13,13 @@ from pathlib import Path
 from argon2 import PasswordHasher
 
 from leeward.engines.regional import RegionalEngine
-from leeward.errors import Unavailable
+from leeward.errors import LeewardError, Unavailable
 from leeward.fakes.cluster import FakeCluster
 from leeward.fakes.edge import FakeEdge
 from leeward.fakes.engine import FakeEngine
 from leeward.model.access import Caller, Scope
 from leeward.model.app import AppSpec, ProcessSpec
-from leeward.model.region import Examined
+from leeward.model.region import Examined, Region
 from leeward.model.release import Deploy, DeployStatus, Release, SourceKind, SourceRef
 from leeward.model.runtime import Instance, InstanceState, Observed
 from leeward.ports import Clock as AnyClock
@@ -110,6 +110,8 @@ class Stage:
     settings: Settings
     pokes: list[str]
     found: list[Examined] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    away: list[LeewardError] = field(default_factory=list)
     """What is wrong with every cluster."""
 
     async def live(self, name: str, spec: AppSpec | None = None, **processes: str | None) -> int:
@@ -193,6 +195,12 @@ async def reopened(home: Path) -> AsyncIterator[Stage]:
 
         cheap = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
         found: list[Examined] = []
-        places = RegionalEngine(engine, stores.regions.list, lambda region: FakeCluster(clock, found=found))
+        left: list[str] = []
+        away: list[LeewardError] = []
+
+        def cluster(region: Region) -> FakeCluster:
+            return FakeCluster(clock, found=found, left=left, away=away)
+
+        places = RegionalEngine(engine, stores.regions.list, cluster)
         services = Services(stores, engine, places, FakeEdge(), settings, clock, poke, uploads, gits, hasher=cheap)
-        yield Stage(services, stores, clock, engine, uploads, gits, settings, pokes, found)
+        yield Stage(services, stores, clock, engine, uploads, gits, settings, pokes, found, left, away)

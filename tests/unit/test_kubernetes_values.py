@@ -28,7 +28,7 @@ from leeward.engines.kubernetes.signin import credentials
 from leeward.engines.kubernetes.usage import rates, summary
 from leeward.errors import Conflict, Forbidden, Invalid, NotFound, RolloutFailed, Unavailable
 from leeward.model.app import Health, Instances
-from leeward.model.region import EngineKind, Profile, Region
+from leeward.model.region import BuildsIn, EngineKind, Profile, Region
 from leeward.model.runtime import Instance, InstanceState
 from leeward.plan.stamps import stamp, unix_seconds
 
@@ -591,3 +591,15 @@ def test_the_role_of_the_page_is_what_the_engine_uses() -> None:
     block = PAGE.read_text().split("    apiVersion: rbac", 1)[1].split("\nLeeward may", 1)[0]
 
     assert yaml.safe_load(textwrap.dedent("    apiVersion: rbac" + block)) == least_role()
+
+
+def test_a_doctor_says_where_apps_are_built() -> None:
+    def said(builders: tuple[int, int] | None, where: BuildsIn = BuildsIn.CLUSTER) -> tuple[bool, str] | None:
+        judged = judge(Facts("s", version="1.36.3", builders=builders), replace(RULES, builds_in=where))
+        return next(((one.ok, one.text) for one in judged if one.name == "builds"), None)
+
+    assert said(None, BuildsIn.LOCAL) is None
+    assert said(None) == (True, "apps are built in this cluster; the first build makes the pods for it")
+    assert said((1, 2)) == (True, "apps are built in this cluster: 1 of 2 pods with BuildKit are ready")
+    assert said((0, 2)) == (False, "apps are built in this cluster: 0 of 2 pods with BuildKit are ready")
+    assert said(None, BuildsIn.GOOGLE) == (True, "apps are built by Google Cloud Build")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.unit.services_stage import ADMIN, DEPLOYER, GIT, Stage, stage
 
-from leeward.errors import Conflict, Forbidden, Invalid, NotFound
+from leeward.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from leeward.model.app import AppSpec, ProcessSpec
 from leeward.model.region import LOCAL, EngineKind, Examined, Region
 from leeward.model.secret import Secret
@@ -87,6 +87,25 @@ async def test_a_region_where_nothing_runs_is_forgotten(st: Stage) -> None:
         await st.services.regions.remove(ADMIN, "east")
     with pytest.raises(Conflict, match="'local' is this machine"):
         await st.services.regions.remove(ADMIN, LOCAL)
+
+
+async def test_what_builds_in_a_region_goes_with_it(st: Stage) -> None:
+    await st.services.regions.add(ADMIN, EAST)
+
+    await st.services.regions.remove(ADMIN, "east")
+
+    assert st.left == ["pool"]
+
+
+async def test_a_cluster_that_is_gone_does_not_keep_its_region(st: Stage) -> None:
+    await st.services.regions.add(ADMIN, EAST)
+    st.away.append(Unavailable("the cluster does not answer"))
+
+    await st.services.regions.remove(ADMIN, "east")
+
+    assert [region.name for region in await st.services.regions.list()] == [LOCAL]
+    (event, *_) = (await st.stores.events.list()).items
+    assert event.text.endswith("what builds there was left where it is: the cluster does not answer")
 
 
 async def test_an_app_without_a_release_or_a_cluster_has_no_objects_to_show(st: Stage) -> None:

@@ -15,7 +15,7 @@ from leeward.model.region import LOCAL, Examined, Region
 from leeward.model.run import Run, SeenRun, Timed, Wanted
 from leeward.model.runtime import Instance, Observed, Usage, Workload
 from leeward.model.volume import Volume
-from leeward.ports import Engine, Examines, Keeps, Renders, Say, Timer
+from leeward.ports import Engine, Examines, Keeps, Leaves, Renders, Say, Timer
 
 log = logging.getLogger(__name__)
 
@@ -287,6 +287,12 @@ class RegionalEngine:
             return (Examined("engine", True, "instances are containers of this machine; see `lee doctor`"),)
         engine = self._engines[region.name] if self._known.get(region.name) == region else self._make(region)
         return await engine.examine() if isinstance(engine, Examines) else ()
+
+    async def leave(self, region: Region) -> None:
+        """Take away what is the platform's own in a region that is removed. Raises Unavailable."""
+        engine = self._engines[region.name] if self._known.get(region.name) == region else self._make(region)
+        if isinstance(engine, Leaves):
+            await engine.leave()
 
     def _engine(self, region: str) -> Engine:
         engine = self._engines.get(region)

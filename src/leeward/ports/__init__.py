@@ -1,6 +1,6 @@
 """The seams: what we need from the world, and what we remember."""
 
-from leeward.ports.abilities import Examines, Keeps, Renders, Wakes
+from leeward.ports.abilities import Examines, Keeps, Leaves, Renders, Wakes
 from leeward.ports.stores import (
     AccessStore,
     AppStore,
@@ -75,6 +75,7 @@ __all__ = [
     "ImageStore",
     "Keeps",
     "LayerContent",
+    "Leaves",
     "LogStore",
     "LoginStore",
     "Notices",

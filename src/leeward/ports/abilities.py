@@ -20,6 +20,15 @@ class Renders(Protocol):
 
 
 @runtime_checkable
+class Leaves(Protocol):
+    """An engine that keeps things of the platform's own in its region, beside apps."""
+
+    async def leave(self) -> None:
+        """Take them away, for the region is removed; repeatable. Raises Unavailable."""
+        ...
+
+
+@runtime_checkable
 class Examines(Protocol):
     """An engine that can say what is right and wrong with its region."""
 

@@ -348,6 +348,10 @@ class Places(Protocol):
         """What is right and wrong with a region, whether or not it was added."""
         ...
 
+    async def leave(self, region: Region) -> None:
+        """Take away what is the platform's own in a region that is removed. Raises Unavailable."""
+        ...
+
     def render(self, wants: Iterable[Wanted]) -> Sequence[Mapping[str, Any]]:
         """The objects that workloads are in their region. Raises Invalid where the engine has no objects."""
         ...

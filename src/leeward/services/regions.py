@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from leeward.errors import Conflict, Invalid, Problem
+from leeward.errors import Conflict, Invalid, LeewardError, Problem
 from leeward.model import parse
 from leeward.model.access import Caller, Scope
 from leeward.model.region import LOCAL, EngineKind, Examined, Region
@@ -59,20 +59,26 @@ class Regions:
         return _view(await self._stores.regions.get(region.name), (await self._homes()).get(region.name, []))
 
     async def remove(self, caller: Caller, name: str) -> None:
-        """Forget a region. Raises NotFound, Conflict while an app runs there."""
+        """Forget a region, and what builds there. Raises NotFound, Conflict while an app runs there."""
         require(caller, Scope.ADMIN)
         if name == LOCAL:
             raise Conflict("region 'local' is this machine, and cannot be removed", hint="`lee down` stops it")
-        await self._stores.regions.get(name)
+        region = await self._stores.regions.get(name)
         if apps := (await self._homes()).get(name):
             raise Conflict(
                 f"region '{name}' runs {', '.join(apps[:8])}",
                 hint="delete these apps, or deploy them with another region first",
                 code="region-in-use",
             )
+        text = f"region '{name}' removed"
+        try:
+            await self._context.places.leave(region)
+        except LeewardError as error:
+            # A cluster that is gone for ever must not keep its region.
+            text += f"; what builds there was left where it is: {error.message}"
         await self._stores.regions.delete(name)
         await self._context.places.refresh()
-        await self._context.note(caller, "region.removed", f"region '{name}' removed", data={"region": name})
+        await self._context.note(caller, "region.removed", text, data={"region": name})
 
     async def examine(self, name: str) -> Sequence[Examined]:
         """What is right and wrong with a region. Raises NotFound."""

@@ -82,7 +82,7 @@ class ClusterBuilds:
 
     async def remove(self) -> None:
         """Take the pool away, with its cache."""
-        await self._cluster.delete(NAMESPACE, "", self._namespace)
+        await take_away(self._cluster, self._rules)
         self._had = False
 
     async def close(self) -> None:
@@ -152,6 +152,14 @@ class ClusterBuilds:
             await self._until(name, lambda one: life(one) != before, _ENDED_S, lambda why: None)
         pod = await self._cluster.get(POD, self._namespace, name)
         return life(pod) != before and ended_for_memory(pod)
+
+
+async def take_away(cluster: Cluster, rules: Rules) -> None:
+    """Have the pool of a region go, with all that belongs to it: pods, volumes, policies, secrets. Repeatable."""
+    name = kit_namespace(rules)
+    found = await cluster.get(NAMESPACE, "", name)
+    if found is not None and (found["metadata"].get("labels") or {}).get(KIT) == rules.home:
+        await cluster.delete(NAMESPACE, "", name)
 
 
 class _Room:

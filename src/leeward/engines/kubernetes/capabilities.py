@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from leeward.engines.kubernetes.cluster import Cluster
-from leeward.engines.kubernetes.kinds import NODE, SERVICE
+from leeward.engines.kubernetes.kinds import NODE, SERVICE, STATEFUL_SET
+from leeward.engines.kubernetes.kits import NAME as KIT_NAME
+from leeward.engines.kubernetes.kits import kit_namespace
 from leeward.engines.kubernetes.pods import amount, millicpu
 from leeward.engines.kubernetes.rules import Rules
 from leeward.errors import LeewardError
-from leeward.model.region import Examined, Profile
+from leeward.model.region import BuildsIn, Examined, Profile
 
 # The first with a pause before SIGTERM that needs no program in the image.
 OLDEST = (1, 30)
@@ -132,6 +134,8 @@ class Facts:
     classes: tuple[str, ...] = field(default=())
     interceptor: bool = False
     """Whether the Service is there that holds requests for what sleeps."""
+    builders: tuple[int, int] | None = None
+    """Pods of the pool that builds: ready, and wished for; None where there is no pool."""
 
 
 def judge(facts: Facts, rules: Rules) -> tuple[Examined, ...]:
@@ -152,8 +156,22 @@ def judge(facts: Facts, rules: Rules) -> tuple[Examined, ...]:
     if facts.denied_helpful:
         found.append(_rights("more rights", facts.denied_helpful, needed=False))
     found.append(_nodes(facts))
+    found += _builds(facts, rules)
     found += [_part(part, facts, rules) for part in PARTS]
     return tuple(found)
+
+
+def _builds(facts: Facts, rules: Rules) -> tuple[Examined, ...]:
+    """Where apps are built, where that is not the platform's own machine."""
+    if rules.builds_in is not BuildsIn.CLUSTER:
+        text = "apps are built by Google Cloud Build"
+        return (Examined("builds", True, text),) if rules.builds_in is BuildsIn.GOOGLE else ()
+    if facts.builders is None:
+        return (Examined("builds", True, "apps are built in this cluster; the first build makes the pods for it"),)
+    ready, wished = facts.builders
+    hint = "" if ready else f"see `kubectl describe pods -n {kit_namespace(rules)}`"
+    text = f"apps are built in this cluster: {ready} of {wished} pods with BuildKit are ready"
+    return (Examined("builds", ready > 0, text, hint, needed=False),)
 
 
 def _rights(name: str, denied: Sequence[str], *, needed: bool) -> Examined:
@@ -256,7 +274,17 @@ class Doctor:
             nodes=await self._nodes(),
             interceptor=await self._interceptor(),
             classes=await self._classes() if "gateway.networking.k8s.io" in names else (),
+            builders=await self._builders() if self._rules.builds_in is BuildsIn.CLUSTER else None,
         )
+
+    async def _builders(self) -> tuple[int, int] | None:
+        try:
+            pool = await self._cluster.get(STATEFUL_SET, kit_namespace(self._rules), KIT_NAME)
+        except LeewardError:
+            return None
+        if pool is None:
+            return None
+        return int((pool.get("status") or {}).get("readyReplicas") or 0), int(pool["spec"].get("replicas") or 0)
 
     async def _denied(self, wanted: Sequence[tuple[str, str, tuple[str, ...]]]) -> tuple[str, ...]:
         limit = asyncio.Semaphore(_AT_ONCE)

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, assert_never
 
+from leeward.engines.kubernetes.builds import take_away
 from leeward.engines.kubernetes.capabilities import Doctor
 from leeward.engines.kubernetes.claims import Claims
 from leeward.engines.kubernetes.cluster import Cluster
@@ -303,6 +304,14 @@ class KubernetesEngine:
                 # It does not answer.
                 return found
             return (*found, await self._claims.examine())
+        finally:
+            if not self._running:
+                await self.cluster.close()
+
+    async def leave(self) -> None:
+        """Take away what is the platform's own in the cluster: the pool that builds. Raises Unavailable."""
+        try:
+            await take_away(self.cluster, self.rules)
         finally:
             if not self._running:
                 await self.cluster.close()

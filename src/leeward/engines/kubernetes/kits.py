@@ -49,8 +49,8 @@ class Kit:
 
 
 def kit_namespace(rules: Rules) -> str:
-    """One for each platform: several may share a cluster."""
-    return f"leeward-builds-{rules.home}"
+    """One for each region of each platform: several may share a cluster."""
+    return f"leeward-builds-{rules.home}-{rules.region}"[:63].rstrip("-")
 
 
 def kit_objects(kit: Kit, rules: Rules) -> tuple[dict[str, Any], ...]:

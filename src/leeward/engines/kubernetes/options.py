@@ -43,6 +43,7 @@ def rules_of(region: Region, home: str, domain: str, own_registry: str, projects
         region=region.name,
         domain=domain,
         profile=region.profile,
+        builds_in=region.builds,
         own_registry=own_registry,
         registry=region.registry,
         pull_secret=region.pull_secret,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from leeward.model.quota import ProjectQuota, Quotas
-from leeward.model.region import Profile
+from leeward.model.region import BuildsIn, Profile
 from leeward.model.secret import Secret
 
 
@@ -45,6 +45,7 @@ class Rules:
     egress: tuple[str, ...] = ()
     """Private address ranges that instances may call beside the world: a managed database, for example."""
     apps: Pool = Pool()
+    builds_in: BuildsIn = BuildsIn.LOCAL
     builds: Pool = Pool()
     builds_image: str = ""
     """The image of rootless BuildKit here; '' for the platform's."""
