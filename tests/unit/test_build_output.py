@@ -215,3 +215,9 @@ def test_common_failures_are_one_sentence_with_a_hint(output: str, message: str)
 
     assert said == message
     assert hint
+
+
+def test_a_step_is_told_without_the_gaps_that_its_mounts_left() -> None:
+    line = "#4 [2/3] RUN     --mount=type=cache,id=x,target=/c     with-ca uv venv  && with-ca uv sync"
+
+    assert list(Progress().feed(line)) == ["[2/3] RUN with-ca uv venv && with-ca uv sync"]

@@ -94,5 +94,5 @@ class Progress:
 
 def _short(name: str) -> str:
     """The step without the mounts that only the builder understands."""
-    text = _MOUNTS.sub("", name)
+    text = " ".join(_MOUNTS.sub("", name).split())
     return text if len(text) <= 200 else f"{text[:199]}…"
