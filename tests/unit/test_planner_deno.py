@@ -16,7 +16,7 @@ def test_the_modules_are_a_layer_of_their_own_before_the_code(tmp_path: Path) ->
     text = found.dockerfile
 
     assert text.index("COPY deno.json deno.lock ./") < text.index("with-ca deno install --frozen")
-    assert text.index("COPY --from=install /opt/deno") < text.index("COPY --chown=1000:1000 . /app")
+    assert text.index("from=install,source=/opt/deno,") < text.index("COPY --chown=1000:1000 . /app")
     assert found.package_manager == "deno"
     assert found.read_only
 

@@ -21,7 +21,7 @@ def test_the_dependencies_are_a_layer_of_their_own_before_the_code(tmp_path: Pat
 
     assert text.index("COPY mix.exs mix.lock ./") < text.index("mix deps.get") < text.index("mix deps.compile")
     assert text.index("mix deps.compile") < text.index("COPY . ./") < text.index("mix release --overwrite")
-    assert text.index("COPY --from=build /out/lib /app") < text.index("COPY --from=build /out/app /app")
+    assert text.index("from=build,source=/out/lib,") < text.index("COPY --from=build /out/app /app")
     assert text.rindex("FROM leeward-base/elixir1.18:") > text.index("FROM leeward-base/elixir1.18-build:")
 
 

@@ -27,7 +27,7 @@ def test_the_wrapper_is_fetched_in_a_step_of_its_own_before_the_code(tmp_path: P
 
     assert text.index("sh gradlew --no-daemon --version") < text.index("COPY . ./") < text.index("bootJar")
     assert decided(found, "build tool") == "gradle 8.10.2 <- gradle/wrapper/gradle-wrapper.properties:1"
-    assert text.index("COPY --from=build /out/lib") < text.index("COPY --from=build /out/app.jar")
+    assert text.index("from=build,source=/out/lib,") < text.index("COPY --from=build /out/app.jar")
     assert found.package_manager == "gradle"
 
 

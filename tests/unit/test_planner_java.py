@@ -19,7 +19,7 @@ def test_the_libraries_are_a_layer_of_their_own_below_the_code(tmp_path: Path) -
     text = planned(tmp_path, {"pom.xml": pom(), "src/main/java/a/App.java": MAIN}).dockerfile
 
     assert text.count("with-ca mvn ") == 1 and "target=/root/.m2" in text
-    assert text.index("COPY --from=build /out/lib") < text.index("COPY --from=build /out/app.jar")
+    assert text.index("from=build,source=/out/lib,") < text.index("COPY --from=build /out/app.jar")
     assert text.rindex("FROM leeward-base/java21:") > text.index("FROM leeward-base/java21-build:")
 
 

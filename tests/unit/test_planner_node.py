@@ -170,8 +170,8 @@ def test_what_is_for_the_build_only_stays_out_of_the_image(tmp_path: Path) -> No
     text = planned(tmp_path, {"package.json": manifest}).dockerfile
 
     assert "npm prune --omit=dev" in text
-    assert "COPY --from=modules /app/node_modules /app/node_modules" in text
-    assert text.index("COPY --from=modules") < text.index("COPY --from=build --chown=1000:1000 /out /app")
+    assert "from=modules,source=/app/node_modules,target=/mnt" in text
+    assert text.index("from=modules,source=") < text.index("COPY --from=build --chown=1000:1000 /out /app")
 
 
 @pytest.mark.parametrize(

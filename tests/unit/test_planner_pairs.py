@@ -125,7 +125,7 @@ def test_python_joins_node_only_on_evidence(tmp_path: Path) -> None:
 
     assert without.providers == ("node",)
     assert asked.providers == named.providers == ("node", "python")
-    assert "COPY --from=python-build /opt/venv /opt/venv" in last(asked)
+    assert "from=python-build,source=/opt/venv,target=/mnt" in last(asked)
     assert asked.versions["python"] == "3.11"
 
 

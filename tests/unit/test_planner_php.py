@@ -22,7 +22,7 @@ def test_the_packages_are_a_layer_of_their_own_before_the_code(tmp_path: Path) -
 
     assert text.index("COPY composer.json composer.lock") < text.index("with-ca composer install")
     assert text.index("with-ca composer install") < text.index("COPY . ./") < text.index("composer dump-autoload")
-    assert text.index("COPY --from=install /app/vendor") < text.index("COPY --from=build")
+    assert text.index("from=install,source=/app/vendor,") < text.index("COPY --from=build")
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_only_the_dependency_files_are_copied_before_the_install(tmp_path: Path)
     assert "COPY requirements.txt limits.txt ./" in before
     assert "COPY requirements/web.txt ./requirements/" in before
     assert "COPY . " not in before
-    assert text.index("COPY --from=build /opt/venv") < text.index("COPY --chown=1000:1000 . /app")
+    assert text.index("from=build,source=/opt/venv,") < text.index("COPY --chown=1000:1000 . /app")
 
 
 @pytest.mark.parametrize("line", ["-e .", "./lib", "-e ./lib", "lib @ file:///app/lib", "--editable ./lib"])

@@ -23,7 +23,7 @@ def test_the_gems_are_a_layer_of_their_own_before_the_code(tmp_path: Path) -> No
     text = planned(tmp_path, {"Gemfile": RACK, "Gemfile.lock": LOCK, "config.ru": ""}).dockerfile
 
     assert text.index("COPY Gemfile Gemfile.lock ./") < text.index("with-ca bundle install")
-    assert text.index("COPY --from=install /opt/bundle") < text.index("COPY --chown=1000:1000 . /app")
+    assert text.index("from=install,source=/opt/bundle,") < text.index("COPY --chown=1000:1000 . /app")
     assert text.count("BUNDLE_DEPLOYMENT=1") == 2
 
 
