@@ -30,7 +30,9 @@ def test_a_bound_without_a_name_is_that_of_each_project_and_one_with_a_name_wins
     assert quota_of(parse_quotas("shop.cores=1"), "other") == NO_BOUND
 
 
-@pytest.mark.parametrize("text", ["many", "instances=many", "instances=1.5", "nodes=3", "instances=1 cores=2", "cores=-3"])
+@pytest.mark.parametrize(
+    "text", ["many", "instances=many", "instances=1.5", "nodes=3", "instances=1 cores=2", "cores=-3"]
+)
 def test_a_bound_that_is_none_is_refused_with_its_text(text: str) -> None:
     with pytest.raises(ValueError, match=text.split("=")[0]):
         parse_quotas(text)
