@@ -108,3 +108,26 @@ async def test_an_app_that_is_made_while_all_are_looked_at_keeps_its_candidate_a
     assert plane.apps.candidate("young") is not None
     assert "young" in plane.edge.routes
     assert [instance.generation for instance in (await engine.observe("young")).instances] == [7]
+
+
+class Choosing(FakeBuilder):
+    """Chooses what an app had before, else what is usual today."""
+
+    def __init__(self, usual: str) -> None:
+        super().__init__()
+        self.usual = usual
+
+    def plan(self, tree: Path, spec: AppSpec, env: Mapping[str, str], versions: Mapping[str, str]) -> BuildPlan:
+        chosen = {"python": versions.get("python", self.usual)}
+        return replace(super().plan(tree, spec, env, versions), versions=chosen)
+
+
+async def test_a_new_usual_version_changes_no_app_that_was_deployed_before(plane: Stage) -> None:
+    for usual in ("3.11", "3.13"):
+        plane.builder = builder = Choosing(usual)
+        plane.registry.local = builder.images
+        plane = plane.again()
+        await plane.live(**{"app.py": usual})
+
+    app = await plane.stores.apps.get("shop")
+    assert dict(app.versions) == {"python": "3.11"}

@@ -322,3 +322,14 @@ def test_notes_tell_nothing_without_their_key(tmp_path: Path) -> None:
     assert not notes.clean("sha256:ab", notes.marks({"TOKEN": TOKEN, "OTHER": PEM}))
     assert (tmp_path / "one" / "key").stat().st_mode & 0o077 == 0
     assert notes.marks({"TOKEN": TOKEN}) != Notes(tmp_path / "two").marks({"TOKEN": TOKEN})
+
+
+def test_logs_of_real_tools_are_kept_as_they_are() -> None:
+    folder = Path(__file__).parents[1] / "golden" / "failures"
+    lines = tuple(line for path in sorted(folder.glob("*.txt")) for line in path.read_text().splitlines())
+
+    shown, log = kept(lines)
+
+    assert len(lines) > 900
+    assert tuple(shown) == lines
+    assert not log.leaks
