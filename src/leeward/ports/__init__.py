@@ -1,12 +1,12 @@
 """The seams: what we need from the world, and what we remember."""
 
 from leeward.ports.abilities import Examines, Keeps, Leaves, Renders, Wakes
+from leeward.ports.files import FileStore
 from leeward.ports.stores import (
     AccessStore,
     AppStore,
     DeployStore,
     EventStore,
-    FileStore,
     ImageStore,
     LoginStore,
     LogStore,

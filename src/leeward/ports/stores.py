@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from leeward.model.access import Token, User
@@ -16,6 +15,7 @@ from leeward.model.run import Mark, Run
 from leeward.model.runtime import LogLine
 from leeward.model.secret import Env
 from leeward.model.wish import App
+from leeward.ports.files import FileStore
 
 T = TypeVar("T")
 
@@ -355,30 +355,6 @@ class SampleStore(Protocol):
         ...
 
     async def sweep(self, before: float) -> None: ...
-
-
-class FileStore(Protocol):
-    """Files that the next control plane finds, whichever machine it runs on; within a byte budget."""
-
-    async def put(self, name: str, file: Path) -> None:
-        """Keep what is in `file` under a name; whoever reads meanwhile gets what was there before."""
-        ...
-
-    async def mark(self, name: str) -> str:
-        """What tells this content from the next one under the same name; '' when nothing is kept."""
-        ...
-
-    async def get(self, name: str, file: Path) -> str:
-        """Write what is kept to `file`; its mark, '' when nothing is kept."""
-        ...
-
-    async def drop(self, name: str) -> None:
-        """Forget a name; repeatable."""
-        ...
-
-    async def sweep(self, budget_bytes: int, busy: Collection[str]) -> int:
-        """Delete what was not used for longest until all is within the budget, but nothing of `busy`; bytes freed."""
-        ...
 
 
 class Notices(Protocol):
