@@ -94,6 +94,9 @@ def down(cluster: Cluster) -> None:
     """Take it away, with its kinds."""
     api = cluster.api
     try:
+        # Each has a mark of the operator, without whom it would never go.
+        left = "/apis/keda.sh/v1alpha1/scaledobjects"
+        cluster.until(lambda: not api.get(left)["items"], "the end of what KEDA scaled", 60)
         api.delete(f"/api/v1/namespaces/{SPACE}")
         for kind in yaml.safe_load_all((folder() / "kinds.yaml").read_text()):
             api.delete(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind['metadata']['name']}")
