@@ -116,7 +116,7 @@ class Stage:
             Deploy(name, "shop", kind, source, actor="tests", created_at=Clock().now())
         )
 
-    async def finish(self, deploy: Deploy, seconds: float = 10) -> Deploy:
+    async def finish(self, deploy: Deploy, seconds: float = 30) -> Deploy:
         """Tick until the deploy is final."""
         async with asyncio.timeout(seconds):
             while not (found := await self.stores.deploys.get(deploy.id)).status.final:
