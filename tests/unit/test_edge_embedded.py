@@ -83,7 +83,7 @@ def test_a_home_that_nginx_would_read_as_something_else_is_refused(home: str) ->
 
 def test_an_address_that_is_none_is_refused() -> None:
     with pytest.raises(Invalid, match="is not an address"):
-        render.nginx_conf(Settings(bind="0.0.0.0; include /etc/passwd"), FULL)
+        render.nginx_conf(Settings().model_copy(update={"bind": "0.0.0.0; include /etc/passwd"}), FULL)
 
 
 # --- the table ----------------------------------------------------------------------------------------------------

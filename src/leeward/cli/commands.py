@@ -52,7 +52,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command("apps list", "apps:list_apps", "List the apps."),
         Command("apps show", "apps:show", "Show an app."),
         Command("apps create", "apps:create", "Create an app."),
-        Command("apps delete", "apps:delete", "Delete an app with everything that belongs to it."),
+        Command("apps delete", "apps:delete", "Delete an app with everything that belongs to it but its volumes."),
         Command("ps", "running:ps", "List the instances of an app."),
         Command("scale", "running:scale", "Set how many instances run, and how large they are."),
         Command("exec", "running:execute", "Run a command in an instance of an app."),

@@ -103,7 +103,7 @@ class Cluster:
                     params=params,
                     content=json.dumps(body).encode() if body is not None else None,
                     headers={"Accept": accept, **({"Content-Type": content} if body is not None else {})},
-                timeout=httpx2.Timeout(seconds, pool=None),
+                    timeout=httpx2.Timeout(seconds, pool=None),
                 )
         except httpx2.HTTPError as error:
             raise unreachable(self.region, self.server, _why(error)) from error
