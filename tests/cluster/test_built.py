@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from leeward.engines.local.container import home_id
 from tests.cluster import helm, kit
 from tests.cluster.cluster import Cluster
 from tests.cluster.command import Missing
@@ -22,7 +23,8 @@ from tests.contracts.galley import tiny_in_registry
 pytestmark = pytest.mark.timeout(900)
 MEMORY_MIB = 256
 SECRET = "f00-bar-b4z"
-POOL = "leeward.dev/builds"
+# Of this installation only: its home is named by the chart.
+POOL = f"leeward.dev/builds={home_id('/var/lib/leeward/control.leeward')}"
 GREETS = 'CMD ["sh", "-c", "echo greetings from $HOSTNAME; exec httpd -f -p $PORT -h /www"]'
 
 
