@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
+from tests.cluster.api import Api
 from tests.cluster.cluster import Cluster
 from tests.cluster.command import Missing, run
 from tests.cluster.images import archive, load
@@ -78,6 +80,8 @@ def up(cluster: Cluster) -> None:
     api = cluster.api
     try:
         api.apply_all(yaml.safe_load_all((folder() / "kinds.yaml").read_text()))
+        # The server refuses to list a new kind for a moment: 'storage is (re)initializing'.
+        cluster.until(lambda: _listed(api), "the new kinds", 60)
         api.apply_all(_objects())
         for name in _PROGRAMS:
             path = f"/apis/apps/v1/namespaces/{SPACE}/deployments/{name}"
@@ -88,6 +92,15 @@ def up(cluster: Cluster) -> None:
             )
     finally:
         api.close()
+
+
+def _listed(api: Api) -> bool:
+    try:
+        for path in ("keda.sh/v1alpha1/scaledobjects", "http.keda.sh/v1beta1/interceptorroutes"):
+            api.get(f"/apis/{path}")
+    except httpx.HTTPStatusError:
+        return False
+    return True
 
 
 def down(cluster: Cluster) -> None:

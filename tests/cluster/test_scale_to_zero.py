@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from leeward.engines.kubernetes.names import group_name
+from leeward.errors import Unavailable
 from leeward.model.app import Instances
 from leeward.model.runtime import Observed
 from tests.cluster import keda, load
@@ -32,7 +33,19 @@ def interceptor(cluster: Cluster) -> Iterator[Cluster]:
 @pytest.fixture
 async def home(interceptor: Cluster) -> AsyncIterator[World]:
     async with world(interceptor, gateway="default/public") as made:
+        await looked(made)
         yield made
+
+
+async def looked(made: World) -> None:
+    """Until it knows the cluster: a server refuses to list a new kind for a moment, and a control loop tries again."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await made.engine.observe("nobody")
+                return
+            except Unavailable:
+                await asyncio.sleep(0.2)
 
 
 async def test_an_app_goes_to_zero_and_the_first_request_wakes_it(interceptor: Cluster, home: World) -> None:
