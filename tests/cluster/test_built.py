@@ -166,6 +166,8 @@ def test_a_push_is_built_and_its_story_is_told_to_git(kitchen: Kitchen, tmp_path
     for name, content in kitchen.tree("echo pushed").items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "leeward.yaml").write_text(json.dumps(spec("pushed")))
+    # More than a proxy holds before it has seen an answer.
+    (tmp_path / "index.html").write_bytes(os.urandom(4_000_000))
 
     told = kitchen.push("pushed", tmp_path)
 

@@ -197,6 +197,8 @@ class _Exchange:
         """Status and headers, and the body as a stream."""
         headed = False
         try:
+            # The backend answers before it has read a push: a proxy that sees an answer stops to send the rest.
+            await asyncio.wait({self._feeding})
             status, headers = await self._head()
             headed = True
         finally:
