@@ -143,6 +143,16 @@ async def test_the_life_of_an_app_through_every_command(
     assert (await lee("apps", "delete", "shop", "--detach"))[0] == 0
 
 
+async def test_an_app_is_created_in_the_project_that_is_named(served: Served) -> None:
+    lee = served.lee
+    assert (await lee("apps", "create", "shop", "--project", "sales"))[0] == 0
+    assert (await lee("apps", "create", "blog"))[0] == 0
+
+    projects = [(each["name"], each["apps"]) for each in (await lee("projects"))[1]]
+    assert projects == [("default", ["blog"]), ("sales", ["shop"])]
+    assert (await lee("apps", "create", "next", "--project", "No Project"))[0] == 2
+
+
 async def test_tokens_are_made_listed_and_revoked(served: Served) -> None:
     made = (await served.lee("tokens", "create", "ci", "--scope", "read", "--days", "3"))[1]
     listed = (await served.lee("tokens", "list"))[1]

@@ -89,13 +89,16 @@ def create(
     /,
     *,
     manifest: Annotated[Path | None, Parameter(help="A leeward.yaml whose wishes the app begins with.")] = None,
+    project: Annotated[
+        str, Parameter(help="Only apps of one project reach each other by name; it stays for good.")
+    ] = "default",
     as_json: Json = False,
 ) -> int:
     """Create an app.
 
-    `lee deploy` creates it too; this is for setting variables before.
+    `lee deploy` creates it too, in the project 'default'; this is for setting variables before.
     """
-    body: dict[str, Any] = {"name": app}
+    body: dict[str, Any] = {"name": app, "project": project}
     if manifest is not None:
         from leeward.cli.deploy import written
 
