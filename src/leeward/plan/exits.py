@@ -1,9 +1,27 @@
 """Say in one sentence why a process ended, and what to do. Pure."""
 
+import re
 from collections.abc import Sequence
 
 _AT_ONCE_S = 5.0
 _SIGNALS = {134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
+
+# From the strongest: how runtimes begin the line that names what ended them, then words of loggers.
+_TELLING = (
+    re.compile(
+        r"(?:[A-Za-z_][\w.$]*(?:Error|Exception|Interrupt|Exit)|panic|Caused by|Exception in thread .*|"
+        r"\(?[A-Z]\w*Error\)?|(?:PHP )?(?:Fatal|Parse) error)\b:?(?: |$)"
+    ),
+    re.compile(r"\W*(?:\S+ )?\W*(?:error|fatal|critical)\b", re.I),
+)
+# What stands after or between those lines and names nothing: requests, frames of a stack, farewells of a runtime.
+_SAYS_NOTHING = re.compile(
+    r"""at\s .*\)?$ | from\s.*:\d+:in\s | File\s".*",\sline\s\d+ | goroutine\s\d+ | exit\sstatus\s\d+ | Node\.js\sv\d
+      | \^+$ | [~^]+$ | \.\.\.\s\d+\smore | note:\srun\swith | thrown\sin\s
+      | npm\s(?:ERR!|error)\s.*(?:complete\slog|_logs)
+      | .*"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)\s\S+\sHTTP/\d(?:\.\d)?"\s?\d*""",
+    re.X,
+)
 
 
 def why(
@@ -11,7 +29,8 @@ def why(
 ) -> tuple[str, str]:
     """Reason and hint for the end of a process that ran `ran_s` seconds and printed `lines` last."""
     lines = [line.strip() for line in lines if line.strip()]
-    last = f": '{_short(lines[-1])}'" if lines else ""
+    told = _telling(lines)
+    last = f": '{_short(told)}'" if told else ""
     logs = f"see `lee logs {app}`"
     shown = f"it printed last: {' / '.join(_short(line) for line in lines[-3:])}; {logs}" if lines else logs
     if oom:
@@ -30,6 +49,15 @@ def why(
     if code > 128:
         return f"was ended by {_SIGNALS.get(code, f'signal {code - 128}')} (code {code}){last}", shown
     return f"{verb} with code {code}{last}", shown
+
+
+def _telling(lines: Sequence[str]) -> str:
+    """The line that most likely says why: the last of the strongest kind that there is; '' when none says anything."""
+    lines = [line for line in lines if not _SAYS_NOTHING.match(line)]
+    for kind in _TELLING:
+        if found := [line for line in lines if kind.match(line)]:
+            return found[-1]
+    return lines[-1] if lines else ""
 
 
 def _short(line: str) -> str:
