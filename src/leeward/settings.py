@@ -3,7 +3,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
@@ -297,6 +297,14 @@ def load(env: Mapping[str, str] = os.environ, file: Path = CONFIG_FILE) -> Setti
             [_problem(item) for item in error.errors()],
             hint="see docs/reference/settings.md",
         ) from error
+
+
+def misspelt(env: Iterable[str] = os.environ) -> Mapping[str, str]:
+    """Variables that name no setting, but nearly one: what was written to what was meant."""
+    known = {f"LEEWARD_{name.upper()}" for name in Settings.model_fields}
+    others = sorted(name for name in env if name.startswith("LEEWARD_") and name not in known)
+    meant = ((name, get_close_matches(name, known, n=1, cutoff=0.9)) for name in others)
+    return {name: close[0] for name, close in meant if close}
 
 
 def _problem(item: Any) -> Problem:

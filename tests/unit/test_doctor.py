@@ -7,6 +7,7 @@ import pytest
 from leeward.host.doctor import judge
 from leeward.host.facts import Docker, Facts
 from leeward.host.packages import Decision
+from leeward.settings import misspelt
 
 WELL = Facts(
     docker=Docker("20.10", "2", "systemd", "overlay2", True),
@@ -49,6 +50,11 @@ def test_a_healthy_machine_has_no_complaint_and_no_hint() -> None:
         (replace(WELL, addresses=()), "names", "'*.lee.localhost' does not resolve"),
         (replace(WELL, parts={"edge": False}), "edge", "does not answer"),
         (replace(WELL, home_writable=False), "home", "/var/lib/leeward"),
+        (
+            replace(WELL, misspelt={"LEEWARD_HTPS_PORT": "LEEWARD_HTTPS_PORT"}),
+            "settings",
+            "no setting: 'LEEWARD_HTPS_PORT' (did you mean LEEWARD_HTTPS_PORT?)",
+        ),
     ],
 )
 def test_each_trouble_is_one_finding_with_a_next_step(facts: Facts, name: str, text: str) -> None:
@@ -63,3 +69,17 @@ def test_ports_that_our_own_edge_holds_are_fine() -> None:
     facts = replace(WELL, ports={80: "nginx (pid 7)"}, ports_ours=frozenset({80}))
 
     assert all(finding.ok for finding in judge(facts))
+
+
+def test_only_what_is_nearly_a_setting_is_taken_for_a_misspelt_one() -> None:
+    env = [
+        "LEEWARD_HTPS_PORT",
+        "LEEWARD_HTTPS_PORT",
+        "LEEWARD_TOKEN",
+        "LEEWARD_URL",
+        "LEEWARD_DEBUG",
+        "PATH",
+        "LEEWARD_",
+    ]
+
+    assert misspelt([*others, "LEEWARD_HTPS_PORT"]) == {"LEEWARD_HTPS_PORT": "LEEWARD_HTTPS_PORT"}

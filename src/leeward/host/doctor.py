@@ -68,6 +68,9 @@ def _machine(facts: Facts) -> Iterator[Finding]:
     )
     yield Finding("home", facts.home_writable, f"state lives in '{facts.home}'", "make it writable, or run as root")
     yield Finding("clock", facts.year >= 2026, f"the clock says {facts.year}", "set the clock: certificates need it")
+    if facts.misspelt:
+        meant = ", ".join(f"'{said}' (did you mean {name}?)" for said, name in sorted(facts.misspelt.items()))
+        yield Finding("settings", False, f"no setting: {meant}", "correct or unset it: it has no effect as it is")
 
 
 def _packages(facts: Facts) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ import psutil
 
 from leeward.host.command import run
 from leeward.host.packages import Decision, decide, look
-from leeward.settings import Settings
+from leeward.settings import Settings, misspelt
 
 MIB = 1024 * 1024
 
@@ -70,6 +70,8 @@ class Facts:
     platform_up: bool = False
     home: str = ""
     home_writable: bool = True
+    misspelt: Mapping[str, str] = field(default_factory=dict)
+    """Variable that is nearly a setting to the setting."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -219,6 +221,7 @@ async def look_around(settings: Settings) -> Facts:
         platform_up=(settings.run_dir / "supervisord.pid").exists() or parts["control"],
         home=str(settings.home),
         home_writable=os.access(_existing(settings.home), os.W_OK),
+        misspelt=misspelt(),
     )
 
 
