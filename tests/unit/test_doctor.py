@@ -72,14 +72,6 @@ def test_ports_that_our_own_edge_holds_are_fine() -> None:
 
 
 def test_only_what_is_nearly_a_setting_is_taken_for_a_misspelt_one() -> None:
-    env = [
-        "LEEWARD_HTPS_PORT",
-        "LEEWARD_HTTPS_PORT",
-        "LEEWARD_TOKEN",
-        "LEEWARD_URL",
-        "LEEWARD_DEBUG",
-        "PATH",
-        "LEEWARD_",
-    ]
+    others = ["LEEWARD_HTTPS_PORT", "LEEWARD_TOKEN", "LEEWARD_URL", "LEEWARD_DEBUG", "PATH", "LEEWARD_"]
 
     assert misspelt([*others, "LEEWARD_HTPS_PORT"]) == {"LEEWARD_HTPS_PORT": "LEEWARD_HTTPS_PORT"}
