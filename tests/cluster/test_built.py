@@ -98,7 +98,7 @@ class Kitchen(Control):
 
     def steps_run(self, word: str) -> bool:
         """A step runs on this machine: its processes are seen here, whoever's namespace they are in."""
-        return any(word.encode() in one for one in commands())
+        return any(word.encode() in one.split(b"\0") for one in commands())
 
 
 def spec(app: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.command import Missing
 from tests.cluster.world import HEALTH, world
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 RELEASES = 5
 # A stranger learns of new instances and of those that leave when it likes: longer than the other tests' one second.
 CALM = HEALTH.model_copy(update={"drain": 3})

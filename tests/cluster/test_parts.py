@@ -9,7 +9,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.command import Missing
 from tests.cluster.world import World, world
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture

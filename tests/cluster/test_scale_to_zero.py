@@ -24,10 +24,11 @@ def interceptor(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster with KEDA and its HTTP add-on."""
     try:
         keda.up(cluster)
+        yield cluster
     except Missing as lack:
         pytest.skip(str(lack))
-    yield cluster
-    keda.down(cluster)
+    finally:
+        keda.down(cluster)
 
 
 @pytest.fixture

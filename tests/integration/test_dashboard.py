@@ -84,8 +84,8 @@ async def test_an_app_among_many_is_found_by_keyboard_and_its_row_stays_live(sit
         await expect(page.get_by_label("Find an app")).to_be_focused()
         await page.keyboard.type("blo")
         rows = page.get_by_role("row")
+        await expect(page).to_have_url(f"{site.url}/?search=blo")
         await expect(rows).to_have_count(2)
-        assert page.url == f"{site.url}/?search=blo"
         await expect(page.get_by_label("Find an app")).to_be_focused()
 
         (one,) = (await stage.engine.observe("blog")).instances

@@ -1,5 +1,6 @@
 """The making of a base image that is killed in the middle leaves no mount, no process and, once swept, no file."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -88,7 +89,8 @@ class Making:
     def end(self) -> None:
         for pid in (self.process.pid, *self.workers()):
             if self.process.poll() is None or pid != self.process.pid:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
 
