@@ -92,7 +92,7 @@ class Platform:
             "LEEWARD_TRUST_CA": "false",
             # Small bounds, so that going over them takes seconds.
             "LEEWARD_UPLOAD_MAX_MIB": "64",
-            "LEEWARD_UPLOAD_MAX_FILES": "2000",
+            "LEEWARD_UPLOAD_MAX_FILES": "5000",
             "LEEWARD_BUILD_MEMORY_MIB": "2048",
             "LEEWARD_BUILD_PIDS": "768",
             "LEEWARD_BUILD_DISK_MIB": "2048",

@@ -243,7 +243,7 @@ ATTACKS = {
     "a device": packed(MAIN, member("disk", type=tarfile.BLKTYPE, devmajor=254, devminor=0)),
     "a fifo": packed(MAIN, member("pipe", type=tarfile.FIFOTYPE)),
     "a bomb": packed(MAIN, member("zeros", bytes(80 * 1024 * 1024))),
-    "too many files": packed(MAIN, *(member(f"f{number}") for number in range(2100))),
+    "too many files": packed(MAIN, *(member(f"f{number}") for number in range(5100))),
     "no archive": gzip.compress(b"not a tar file" * 100),
     "half an archive": packed(MAIN, member("data", bytes(range(256)) * 4000))[:-300],
 }
