@@ -126,6 +126,20 @@ async def test_the_release_command_of_the_plan_is_a_job_that_fails_the_deploy(pl
     assert (await plane.stores.apps.get("shop")).live == 1
 
 
+async def test_the_release_command_runs_as_the_web_process_with_its_volumes(plane: Stage) -> None:
+    plane.builder.planned = replace(simple_plan("FROM scratch\n"), release_command="upgrade")
+    manifest = (
+        "name: shop\nprocesses:\n  api: {command: api, health: {drain: 0}}\n"
+        "  cron: {command: tidy, schedule: '@daily'}\n"
+        "  web: {command: serve, health: {drain: 0}, volumes: {data: {path: /data, size: 1Gi}}}\n"
+    )
+
+    await plane.finish(await plane.wish(tree={"leeward.yaml": manifest, "main.py": "1"}))
+
+    [(_, ran)] = [one for one in engine(plane).ran if engine(plane).commands == ["upgrade"]]
+    assert (ran.process, [mount.path for mount in ran.volumes]) == ("web", ["/data"])
+
+
 async def test_jobs_of_the_manifest_take_the_place_of_a_release_command_that_was_found(plane: Stage) -> None:
     plane.builder.planned = replace(simple_plan("FROM scratch\n"), release_command="upgrade")
 

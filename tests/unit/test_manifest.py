@@ -126,7 +126,7 @@ def test_no_text_makes_the_parser_crash(text: str) -> None:
         ("processes: [web]", "processes: must hold keys and values, not '['web']'"),
         ("domains: a.example.com", "domains: must be a list, as in [a, b], not 'a.example.com'"),
         ("edge: yes", "edge: must hold keys and values, not 'true'"),
-        ("env: {A: null}", "env/A: must be text, not 'null'"),
+        ("env: {A: null}", "env/A: must be text"),
         (
             "processes: {web: {instances: 1.5}}",
             "instances: must be a whole number, or like {min: 1, max: 3}, not '1.5'",
@@ -144,6 +144,20 @@ def test_a_wrong_variable_is_named_beside_the_other_problems() -> None:
     found = {problem.path for problem in problems('env: {"A B": x, 1: y, C: [z]}\nname: Shop').problems}
 
     assert found == {"name", "env/A B", "env/1", "env/C"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "env: [KEY=hunter2]",
+        "env: {KEY: {a: hunter2}}",
+        "env: {KEY: [hunter2]}",
+        "build: {args: [hunter2]}",
+        "build: {args: {KEY: [hunter2]}}",
+    ],
+)
+def test_what_a_variable_holds_is_in_no_problem(text: str) -> None:
+    assert "hunter2" not in str(problems(text).problems) + problems(text).message
 
 
 def test_a_long_wrong_value_is_shortened() -> None:

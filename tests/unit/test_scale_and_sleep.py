@@ -15,8 +15,8 @@ from leeward.fakes.edge import FakeEdge
 from leeward.model.app import AppSpec, Health, Instances, ProcessSpec
 from leeward.model.release import Release
 from leeward.model.route import Traffic
-from leeward.model.runtime import Instance, InstanceState, Observed
-from leeward.model.wish import App
+from leeward.model.runtime import Instance, InstanceState, Observed, Usage
+from leeward.model.wish import App, Override
 from leeward.plan.release import overridden
 from leeward.plan.route import route
 from leeward.plan.scale import MOST_AT_ONCE, SPARE_MIB, TOLERANCE, Room, Use, choose
@@ -247,6 +247,62 @@ async def test_an_app_that_nobody_asks_sleeps_and_a_request_wakes_it(
         await mind.wake()
         told = [event.kind for event in (await at.stores.events.list("shop")).items]
         assert told.index("app.awake") < told.index("app.asleep")
+
+
+async def test_an_app_that_is_being_woken_is_not_put_to_sleep_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(tmp_path) as at:
+        await at.live(**{"leeward.yaml": SLEEPY})
+        times, mind = Times(monkeypatch), sleeper(at)
+        await mind.tick()
+        times.now += 60
+        await mind.tick()
+        assert await settled(at) == []
+        at.edge.visit("shop.lee.localhost")
+        times.now += 5
+        await mind.wake()
+        assert not at.apps.counts.asleep("shop")
+
+        # It has not served yet, so nobody counted the request that waits.
+        times.now += 61
+        await mind.tick()
+        times.now += 61
+        await mind.tick()
+
+        assert not at.apps.counts.asleep("shop")
+
+
+async def test_an_app_that_could_not_sleep_for_a_while_is_awake_when_it_may_again(tmp_path: Path) -> None:
+    async with stage(tmp_path) as at:
+        await at.live(**{"leeward.yaml": SLEEPY})
+        at.apps.count("shop", "web", 0)
+        counts = at.apps.counts
+        live = await at.stores.releases.get("shop", 1)
+        assert counts.asleep("shop")
+
+        counts.note(
+            "shop", replace(live, spec=overridden(live.spec, {"web": Override(instances=Instances(min=1, max=1))}))
+        )
+        counts.note("shop", live)
+
+        assert not counts.asleep("shop")
+
+
+async def test_what_an_instance_uses_to_start_asks_for_no_other(tmp_path: Path) -> None:
+    async with stage(tmp_path) as at:
+        await at.live(**{"leeward.yaml": SLEEPY})
+        samples = Samples(at.stores, at.engine, FakeEdge())
+
+        def used(cpu_s: float, settled: bool) -> Usage:
+            return Usage("one", "shop", "web", cpu_s, 0, 1000, 1, settled=settled)
+
+        seen = []
+        for second, (cpu_s, settled) in enumerate([(0.0, False), (1.0, False), (2.0, True), (2.5, True)]):
+            samples._cpu(float(second), [used(cpu_s, settled)], {})
+            seen.append({name: use.cpu for of in samples.use.values() for name, use in of.items()})
+
+        assert seen == [{}, {}, {}, {"one": 50.0}]
 
 
 async def test_an_app_that_sleeps_goes_on_sleeping_when_the_control_plane_starts_again(tmp_path: Path) -> None:

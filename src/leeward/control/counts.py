@@ -44,6 +44,9 @@ class Counts:
         bounds = may_sleep(live)
         if live is None or bounds is None:
             self.sleepers.pop(app, None)
+            if self.get(app).get(WEB) == 0:
+                # It does not sleep any more: when it may again, it is awake.
+                self._wished[app] = {process: count for process, count in self.get(app).items() if process != WEB}
         else:
             self.sleepers[app] = (bounds, live.spec.region)
 

@@ -50,6 +50,8 @@ class Samples:
                 continue
             cores = max(0.0, usage.cpu_s - before[1].cpu_s) / (now - before[0])
             samples[f"{name}/cpu_cores"] = cores
+            if not (usage.settled and before[1].settled):
+                continue
             percent = 100 * cores / max(0.001, usage.limit_millicpu / 1000)
             memory = 100 * usage.memory_bytes / max(1, usage.limit_memory_bytes)
             uses.setdefault((usage.app, usage.process), {})[usage.instance] = Use(percent, memory)

@@ -11,6 +11,8 @@ from leeward.plan.release import WEB
 from leeward.plan.sleep import Activity, falls_asleep, noticed
 from leeward.ports import Edge, Stores
 
+_LONGEST_START_S = 300.0
+
 
 class Sleeper:
     """Counts no requests of its own: the edge's counters say who was asked, and what waits at the edge who is wanted.
@@ -41,7 +43,10 @@ class Sleeper:
         traffic, now = await self._edge.traffic(), time.time()
         for name, bounds in found.items():
             self._activity[name] = noticed(self._activity.get(name), traffic.get(name, Traffic(name)), now)
-            if falls_asleep(bounds, self._activity[name], now):
+            # Since the first look it may have gone, or be deployed; and whoever is being woken was asked a moment ago.
+            idle = falls_asleep(bounds, self._activity[name], now) and not self._is_woken(name, now)
+            if idle and name in self._apps.counts.sleepers and self._bounds(name) is not None:
+                del self._activity[name]
                 self._apps.count(name, WEB, 0)
                 self._poke()
                 await self._tell("app.asleep", name, f"'{name}' fell asleep: {_quiet(bounds.sleep_after_s)}")
@@ -62,6 +67,10 @@ class Sleeper:
             elif (served := self._apps.counts.served_at.get(name, 0.0)) >= since:
                 del self._woken[name]
                 await self._tell("app.awake", name, f"'{name}' is awake after {served - since:.1f} s")
+
+    def _is_woken(self, name: str, now: float) -> bool:
+        """Whether its first instance still starts; one that never serves may sleep again."""
+        return now - self._woken.get(name, now - _LONGEST_START_S) < _LONGEST_START_S
 
     def _bounds(self, name: str) -> Instances | None:
         """Of an app that is awake and may sleep now: it is not being deployed, and our edge sees its requests."""

@@ -67,6 +67,9 @@ def _one_of(value: Mapping[str, Any], app: str | None) -> AppSpec:
     return spec({"name": chosen, **one})
 
 
+_PRIVATE = frozenset({"env", "args"})
+
+
 def _problem(item: Any) -> Problem:
     path = "/".join(str(part) for part in item["loc"] if part != "[key]")
     message = str(item["msg"]).removeprefix("Value error, ")
@@ -79,7 +82,8 @@ def _problem(item: Any) -> Problem:
         message = "must be a list, as in [a, b]"
     elif item["type"] == "string_type":
         message = "must be text"
-    if item["type"] != "value_error":
+    # What variables and arguments of a build hold may be secret, and more people see a problem than the file.
+    if item["type"] != "value_error" and not _PRIVATE & set(item["loc"]):
         message = f"{message}, not '{shown(item['input'])}'"
     return Problem(path, message)
 

@@ -107,6 +107,8 @@ class Usage:
     limit_millicpu: int
     limit_memory_bytes: int
     throttled_s: float = 0.0
+    settled: bool = True
+    """Whether it serves at its own size: not what still starts, or is about to leave."""
 
 
 @dataclass(frozen=True, slots=True)

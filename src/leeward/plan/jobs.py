@@ -8,6 +8,7 @@ from leeward.model.release import Deploy, DeployKind, Release
 from leeward.model.runtime import Workload
 from leeward.model.secret import Secret, Variable
 from leeward.model.wish import App
+from leeward.plan.release import WEB
 from leeward.plan.workload import workload
 
 # What a deploy carries of its jobs: names of those that ended, and of those that ended badly.
@@ -69,13 +70,19 @@ def instance(app: App, release: Release, deploy: Deploy, job: Job, outcome: Mapp
     """What an engine is given to run a job: the release's image and variables, at the job's own size."""
     said = {"LEEWARD_DEPLOY": deploy.id, "LEEWARD_JOB": job.name, **outcome}
     if job.name == RELEASE:
-        name, process = next(iter(sorted(release.spec.processes.items())))
+        name, process = min(release.spec.processes.items(), key=_home)
     else:
         name, process = f"job-{job.name}".replace(" ", "-")[:_MAX_NAME].rstrip("-"), ProcessSpec(size=job.spec.size)
     made = workload(app, release, 0, name, process)
     known = {variable.key for variable in made.env}
     extra = tuple(Variable(key, Secret(value)) for key, value in sorted(said.items()) if key not in known)
     return replace(made, env=(*made.env, *extra), health=None, routed=None)
+
+
+def _home(item: tuple[str, ProcessSpec]) -> tuple[bool, bool, bool, str]:
+    """Of the processes the one as which the release command runs comes first: `web`, then those with volumes."""
+    name, process = item
+    return process.timed, name != WEB, not process.volumes, name
 
 
 def hopeless(code: int, seconds: float) -> str:

@@ -22,7 +22,7 @@ from leeward.engines.loglines import LogSink
 from leeward.engines.loop import Tasks, every, forever
 from leeward.errors import LeewardError, Problem
 from leeward.model.run import Run, SeenRun, Timed
-from leeward.model.runtime import Observed, Usage, Workload
+from leeward.model.runtime import InstanceState, Observed, Usage, Workload
 from leeward.model.volume import Volume
 from leeward.ports.world import Clock, Say
 from leeward.settings import Settings
@@ -235,6 +235,7 @@ class LocalEngine:
                         container.nano_cpus // 1_000_000,
                         container.memory_mib * MIB,
                         used.throttled_s,
+                        self._sight.shown(container).state is InstanceState.READY and not container.boosted,
                     )
                 )
         self._cgroups.forget(frozenset(self._sight.containers))
