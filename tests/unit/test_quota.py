@@ -90,6 +90,16 @@ async def test_a_scale_over_the_quota_is_refused_at_once_and_nothing_is_kept_of_
     await st.services.apps.scale(DEPLOYER, "shop", {"web": 2})
 
 
+async def test_an_app_that_is_being_deleted_is_not_counted(st: services_stage.Stage) -> None:
+    await st.live("shop")
+    await st.live("blog", app(3))
+    await st.services.apps.delete(DEPLOYER, "blog")
+
+    await st.services.apps.scale(DEPLOYER, "shop", {"web": 3})
+
+    assert (await st.stores.apps.get("shop")).overrides
+
+
 async def test_another_project_is_not_counted(st: services_stage.Stage) -> None:
     await st.services.apps.create(DEPLOYER, "blog", project="press")
     await st.live("blog", app(5))
