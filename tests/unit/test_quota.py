@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit import control_stage, services_stage
-from tests.unit.services_stage import DEPLOYER
+from tests.unit.services_stage import ADMIN, DEPLOYER
 
 from leeward.engines.kubernetes.rules import Bounds, Quota, bounded
 from leeward.errors import Conflict
@@ -93,7 +93,7 @@ async def test_a_scale_over_the_quota_is_refused_at_once_and_nothing_is_kept_of_
 async def test_an_app_that_is_being_deleted_is_not_counted(st: services_stage.Stage) -> None:
     await st.live("shop")
     await st.live("blog", app(3))
-    await st.services.apps.delete(DEPLOYER, "blog")
+    await st.services.apps.delete(ADMIN, "blog")
 
     await st.services.apps.scale(DEPLOYER, "shop", {"web": 3})
 
