@@ -11,11 +11,14 @@ from leeward.errors import LeewardError, Unavailable
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+# What is not there is not asked for again sooner than this, however short the interval.
+_AWAY_S = 1.0
+
 
 class Loop:
     """Calls `tick` every `interval_s`, and at once when poked; a tick that fails is logged and tried again.
 
-    Pokes during a tick are merged into one more tick. The only place of the control plane that sleeps.
+    As long as the same is unavailable, it is said once, and tried again after a second at the soonest. Pokes during a tick are merged into one more tick. The only place of the control plane that sleeps.
     """
 
     def __init__(self, name: str, tick: Callable[[], Awaitable[None]], interval_s: float) -> None:
@@ -30,18 +33,20 @@ class Loop:
 
     async def run(self) -> None:
         """Tick until cancelled."""
+        said = ""
         while True:
             self._poked.clear()
+            away = ""
             try:
                 await self._tick()
             except Unavailable as error:
-                log.warning("%s: %s", self._name, error)
+                away = str(error)
+                if away != said:
+                    log.warning("%s: %s", self._name, away)
             except Exception:
                 log.exception("%s: a tick failed", self._name)
-            try:
-                await asyncio.wait_for(self._poked.wait(), self._interval_s)
-            except TimeoutError:
-                continue
+            said = away
+            await pause(self._poked, max(self._interval_s, _AWAY_S) if away else self._interval_s)
 
 
 async def pause(poked: asyncio.Event, seconds: float) -> None:
