@@ -18,7 +18,8 @@ _AWAY_S = 1.0
 class Loop:
     """Calls `tick` every `interval_s`, and at once when poked; a tick that fails is logged and tried again.
 
-    As long as the same is unavailable, it is said once, and tried again after a second at the soonest. Pokes during a tick are merged into one more tick. The only place of the control plane that sleeps.
+    As long as the same is unavailable, it is said once, and tried again after a second at the soonest.
+    Pokes during a tick are merged into one more tick. The only place of the control plane that sleeps.
     """
 
     def __init__(self, name: str, tick: Callable[[], Awaitable[None]], interval_s: float) -> None:
