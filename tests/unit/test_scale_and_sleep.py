@@ -162,6 +162,25 @@ def test_a_route_has_no_peers_while_its_app_sleeps_and_says_that_it_can_be_woken
     assert not route(App("shop"), release(web=ProcessSpec()), seen, "lee.localhost").wakes
 
 
+def test_requests_wait_for_an_app_that_starts_and_not_for_one_whose_instances_all_end() -> None:
+    made = release(web=ProcessSpec(instances=Instances(min=0, max=2)))
+
+    def waits(*states: InstanceState, asleep: bool = False, generation: int = 1) -> bool:
+        seen = Observed("shop", tuple(replace(instance(state), id=str(n)) for n, state in enumerate(states)))
+        return route(App("shop", live=1, generation=generation), made, seen, "lee.localhost", asleep).wakes
+
+    crashed, starting = InstanceState.CRASHED, InstanceState.STARTING
+    assert not waits(crashed)
+    assert not waits(crashed, crashed)
+    assert not waits(crashed, InstanceState.STOPPING)
+    assert waits(crashed, starting)
+    assert waits(starting)
+    assert waits()
+    # What crashed goes with it, and the next one may run.
+    assert waits(crashed, asleep=True)
+    assert waits(crashed, generation=2)
+
+
 def test_another_control_plane_goes_on_with_what_runs() -> None:
     made = release(
         web=ProcessSpec(instances=Instances(min=0, max=9)), two=ProcessSpec(instances=Instances(min=2, max=2))

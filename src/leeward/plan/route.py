@@ -6,6 +6,7 @@ from leeward.model.runtime import Instance, InstanceState, Observed
 from leeward.model.wish import App
 from leeward.plan.release import WEB
 
+_LEAVING = (InstanceState.DRAINING, InstanceState.STOPPING)
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -25,6 +26,12 @@ def serving(seen: Observed, generation: int) -> tuple[Instance, ...]:
     return tuple(next((choice for choice in choices if choice), ()))
 
 
+def fails(seen: Observed, generation: int) -> bool:
+    """Whether the instances of the live generation end as soon as they run, and none is on its way."""
+    states = {i.state for i in seen.of(WEB) if i.generation == generation and i.state not in _LEAVING}
+    return states == {InstanceState.CRASHED}
+
+
 def hosts(app: App, release: Release | None, domain: str) -> tuple[str, ...]:
     """Every host name of an app: its own below `domain` first, then the custom ones."""
     custom = (*(release.spec.domains if release else ()), *app.domains)
@@ -32,7 +39,10 @@ def hosts(app: App, release: Release | None, domain: str) -> tuple[str, ...]:
 
 
 def route(app: App, release: Release | None, seen: Observed, domain: str, asleep: bool = False) -> Route:
-    """The whole route of an app; without a release, and while it is asleep, it has no peers."""
+    """The whole route of an app; without a release, and while it is asleep, it has no peers.
+
+    Nobody is kept waiting for an app that is awake and fails.
+    """
     edge = release.spec.edge if release else app.spec.edge
     rate, window = limit(edge.rate_limit)
     # With no instance wished for, none is served: the last ones could never drain else.
@@ -49,7 +59,7 @@ def route(app: App, release: Release | None, seen: Observed, domain: str, asleep
         rate=rate,
         rate_window_s=window,
         https_only=edge.https_only,
-        wakes=web is not None and web.instances.may_sleep,
+        wakes=web is not None and web.instances.may_sleep and (asleep or not fails(seen, app.generation)),
     )
 
 
