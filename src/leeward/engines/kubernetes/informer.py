@@ -28,6 +28,8 @@ _PAGE = 500
 _PAGE_S = 60.0
 # The server ends a watch after this; not all of them at once.
 _WATCH_S = 300
+# A kind that the cluster does not have may be installed at any time.
+_ABSENT_S = 60.0
 _PARTIAL = "application/json;as=PartialObjectMetadata{list};g=meta.k8s.io;v=v1"
 
 
@@ -83,16 +85,26 @@ class Informer(Generic[T]):
             if not self._optional:
                 self.failed = self.failed or error
                 raise
-            _log.info("%s", error.message)
-            self.absent = True
-            self.synced.set()
-            self.outcome.set()
-            await asyncio.Event().wait()
+            self._lack(error)
+            await asyncio.sleep(_ABSENT_S)
         except LeewardError as error:
             self.failed = error
             raise
         finally:
             self.outcome.set()
+
+    def _lack(self, error: LeewardError) -> None:
+        """Do without a kind that is not there, or may not be seen."""
+        if not self.absent:
+            _log.info("%s", error.message)
+        self.absent = True
+        self._version = ""
+        if isinstance(error, NotFound):
+            # With a kind all its objects go.
+            for key in list(self.items):
+                self.drop(key)
+        self.synced.set()
+        self.outcome.set()
 
     def put(self, shown: Mapping[str, Any]) -> None:
         """Take an object that the server just gave us for something else, unless a newer one is known."""
@@ -150,6 +162,7 @@ class Informer(Generic[T]):
         try:
             async with self._cluster.lines(self.kind.path(), f"watch of {self.kind.plural}", params, accept) as lines:
                 began = True
+                self.absent = False
                 self.watches += 1
                 async for line in lines:
                     self._happened(json.loads(line))
