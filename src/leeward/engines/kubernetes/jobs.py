@@ -3,7 +3,7 @@
 from typing import Any
 
 from leeward.engines.kubernetes.names import DUE, GENERATION, ONCE, RELEASE, ROLE, RUN, labels, metadata, stem
-from leeward.engines.kubernetes.render import environment, pod
+from leeward.engines.kubernetes.render import disk_labels, environment, pod
 from leeward.engines.kubernetes.rules import Rules
 from leeward.model.run import Run, Timed
 from leeward.model.runtime import Workload
@@ -115,6 +115,7 @@ def _template(want: Workload, rules: Rules, command: str, secret: str) -> dict[s
                 ROLE: ONCE,
                 RELEASE: str(want.release),
                 GENERATION: str(want.generation),
+                **disk_labels(want, rules),
             }
         },
         "spec": {**pod(want, rules, arguments(command), secret), "restartPolicy": "Never"},

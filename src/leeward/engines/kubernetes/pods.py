@@ -1,13 +1,13 @@
 """Read a pod. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
 from typing import Any
 
-from leeward.engines.kubernetes.names import APP, DRAINING, GENERATION, INSTANCE, PROCESS, PROJECT, RELEASE, ROLE
+from leeward.engines.kubernetes.names import APP, DISK, DRAINING, GENERATION, INSTANCE, PROCESS, PROJECT, RELEASE, ROLE
 
 _UNITS = {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4, "k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 
@@ -68,6 +68,8 @@ class Pod:
     status_message: str
     claims: tuple[str, ...] = ()
     """The claims that it has, by name."""
+    holds: bool = False
+    """Whether others that have its disk must be on its node."""
 
     @property
     def since(self) -> float | None:
@@ -129,6 +131,16 @@ def read(shown: Mapping[str, Any]) -> Pod:
             for each in spec.get("volumes") or ()
             if "persistentVolumeClaim" in each
         ),
+        holds=DISK in labels,
+    )
+
+
+def misplaced(pods: Iterable[Pod], silent: Callable[[str], bool]) -> tuple[Pod, ...]:
+    """Those with a disk that hold others to a node which does not answer, or do not hold them to one that does."""
+    return tuple(
+        pod
+        for pod in pods
+        if pod.app and pod.claims and pod.node and pod.holds == silent(pod.node) and (pod.holds or not pod.deleted)
     )
 
 

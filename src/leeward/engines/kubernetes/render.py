@@ -13,6 +13,7 @@ from leeward.engines.kubernetes.gke import autopilot_resources
 from leeward.engines.kubernetes.names import (
     ACCOUNT,
     APP,
+    DISK,
     GENERATION,
     PROCESS,
     PULL_SECRET,
@@ -91,6 +92,7 @@ def template(want: Workload, rules: Rules) -> dict[str, Any]:
                 **selector(want),
                 RELEASE: str(want.release),
                 TAKES: "yes",
+                **disk_labels(want, rules),
             },
             **({"annotations": dict(want.labels)} if want.labels else {}),
         },
@@ -167,12 +169,15 @@ def _with_volumes(spec: dict[str, Any], want: Workload, rules: Rules) -> None:
         )
     if not rules.shared_volumes:
         # A disk is on one node at a time, and any number of pods there may have it: the next generation starts beside
-        # the old one. The first pod fits its own rule, so that it may go anywhere.
-        beside = {
-            "topologyKey": "kubernetes.io/hostname",
-            "labelSelector": {"matchLabels": {APP: want.app, PROCESS: want.process}},
-        }
+        # the old one, unless that is without the disk. The first pod fits its own rule, so that it may go anywhere.
+        chosen = {APP: want.app, PROCESS: want.process, **disk_labels(want, rules)}
+        beside = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": chosen}}
         spec["affinity"] = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [beside]}}
+
+
+def disk_labels(want: Workload, rules: Rules) -> dict[str, str]:
+    """What tells the pods that hold others to their node, because its disk is there."""
+    return {DISK: "here"} if want.volumes and not rules.shared_volumes else {}
 
 
 def placement(pool: Pool, rules: Rules) -> dict[str, Any]:
