@@ -24,15 +24,16 @@ from leeward.engines.kubernetes.kinds import (
     Kind,
     kind_of,
 )
-from leeward.engines.kubernetes.names import COST, DRAINING, TAKES, group_name, namespace, service_name, stamped
+from leeward.engines.kubernetes.names import COST, DISK, DRAINING, TAKES, group_name, namespace, service_name, stamped
 from leeward.engines.kubernetes.objects import ours
+from leeward.engines.kubernetes.pods import misplaced
 from leeward.engines.kubernetes.project import project_objects
 from leeward.engines.kubernetes.render import announcer, deployment, disruption_budget, environment, service
 from leeward.engines.kubernetes.routing import way_in
 from leeward.engines.kubernetes.rules import Rules
 from leeward.engines.kubernetes.scaling import autoscaler, let_in, sleeper, sleeps
 from leeward.engines.kubernetes.sight import Sight
-from leeward.errors import RolloutFailed
+from leeward.errors import Forbidden, RolloutFailed
 from leeward.model.runtime import Workload
 
 # Lower than anybody's: of several instances, those that take no requests go first.
@@ -49,6 +50,7 @@ class Deeds:
         self._rules = rules
         self._sight = sight
         self.interceptor = False
+        self._looked = False
         self._free: dict[tuple[str, Key], float] = {}
         """Names that nobody had, and when that was."""
         self._project = lru_cache(256)(self._project_objects)
@@ -112,27 +114,40 @@ class Deeds:
         hosts = (f"{want.app}.{self._rules.domain}", *want.hosts)
         gateway = not self._sight.objects[ROUTE.kind].absent
         asleep = gateway and self.sleeps(want)
-        await self._sleep(replace(want, generation=generation), hosts, asleep=asleep)
+        leads = replace(want, generation=generation)
+        # What wakes it is there before requests go that way, and goes when none do.
+        if asleep:
+            await self._sleep(leads, hosts)
         for made in way_in(want, hosts, self._rules, gateway_api=gateway, sleeps=asleep):
             await self.have(stamped(made))
+        if not asleep:
+            for kind in (SCALED, INTERCEPTED):
+                await self._unless_absent(kind, want.project, service_name(want.app, want.process))
 
     def sleeps(self, want: Workload) -> bool:
         """Whether the cluster lets this process sleep, and wakes it."""
         return sleeps(want, self._rules, interceptor=self.interceptor)
 
+    async def know_interceptor(self) -> None:
+        """Have looked for it once: what sleeps must not lose its way in because nobody has looked yet."""
+        if not self._looked:
+            await self.look_for_interceptor()
+
     async def look_for_interceptor(self) -> None:
         """See whether what wakes processes is there: its kinds, and the Service that holds requests."""
         kinds = not any(self._sight.objects[kind.kind].absent for kind in (SCALED, INTERCEPTED))
         space, _, name = self._rules.interceptor.partition("/")
-        self.interceptor = kinds and await self._cluster.get(SERVICE, space, name) is not None
+        try:
+            self.interceptor = kinds and await self._cluster.get(SERVICE, space, name) is not None
+        except Forbidden:
+            self.interceptor = False
+        self._looked = True
 
-    async def _sleep(self, want: Workload, hosts: tuple[str, ...], *, asleep: bool) -> None:
-        """Have what puts a process to sleep and wakes it; or have none of it."""
-        name = service_name(want.app, want.process)
-        if not asleep or want.bounds is None:
-            for kind in (SCALED, INTERCEPTED):
-                await self._unless_absent(kind, want.project, name)
-            return
+    async def _sleep(self, want: Workload, hosts: tuple[str, ...]) -> None:
+        """Have what puts a process to sleep and wakes it."""
+        assert want.bounds is not None
+        # KEDA scales nothing that another autoscaler does.
+        await self._unless_absent(AUTOSCALER, want.project, group_name(want.app, want.process, want.generation))
         for made in (let_in(want.project, self._rules), *sleeper(want, want.bounds, hosts, self._rules)):
             await self.have(stamped(made))
 
@@ -198,6 +213,19 @@ class Deeds:
             body["metadata"]["labels"] = {TAKES: "no"}
         if (shown := await self._cluster.patch(POD, pod.namespace, pod.name, body)) is not None:
             self._sight.pods.put(shown)
+
+    async def hold(self) -> None:
+        """Have what needs a disk start on the node that has it, and anywhere once that node is gone.
+
+        The scheduler heeds also what only waits for the end of its node, and what it found no place for it leaves alone
+        for minutes: the label has to go before another instance comes.
+        """
+        if self._rules.shared_volumes:
+            return
+        for pod in misplaced(self._sight.pods.items.values(), self._sight.silent):
+            body = {"metadata": {"labels": {DISK: None if pod.holds else "here"}}}
+            if (shown := await self._cluster.patch(POD, pod.namespace, pod.name, body)) is not None:
+                self._sight.pods.put(shown)
 
     async def drop(self, app: str, process: str, generation: int) -> None:
         """Have a whole generation go, with its variables and its budget."""

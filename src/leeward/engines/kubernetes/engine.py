@@ -14,7 +14,7 @@ from leeward.engines.kubernetes.follow import Follower
 from leeward.engines.kubernetes.kinds import DEPLOYMENT, SERVICE
 from leeward.engines.kubernetes.manifests import manifests
 from leeward.engines.kubernetes.names import INSTANCE, RUN, namespace, service_name
-from leeward.engines.kubernetes.plan import Drop, Mark, Scale, Serve, Step, next_steps
+from leeward.engines.kubernetes.plan import Drop, Mark, Scale, Serve, Step, next_steps, own
 from leeward.engines.kubernetes.pods import Pod
 from leeward.engines.kubernetes.rules import Rules
 from leeward.engines.kubernetes.runs import Runs
@@ -33,6 +33,8 @@ from leeward.ports.world import Clock, Say
 
 _SWEEP_S = 60.0
 _AGAIN_S = 1.0
+# Well within the time for which a node may be silent before the cluster replaces what ran there.
+_DISKS_S = 5.0
 # Its node does not answer: nor would it give a log.
 _SILENT_S = 15.0
 _LOG_END_S = 5.0
@@ -84,6 +86,7 @@ class KubernetesEngine:
                 for watch in (*self.sight.watches, self._claims.watch):
                     group.create_task(watch.run())
                 group.create_task(every(_SWEEP_S, "sweep", self.sweep))
+                group.create_task(every(_DISKS_S, "disks", self.hold))
         finally:
             self._running = False
             await self.close()
@@ -127,6 +130,11 @@ class KubernetesEngine:
             await self._deeds.look_for_interceptor()
         await self._runs.sweep()
 
+    async def hold(self) -> None:
+        """Keep what has a disk together, on a node that answers."""
+        await self.sight.ready()
+        await self._deeds.hold()
+
     # --- the port -----------------------------------------------------------------------------------------
 
     async def apply(self, want: Workload, keep: frozenset[int] = frozenset()) -> None:
@@ -136,6 +144,8 @@ class KubernetesEngine:
             self.sight.served(want.app, want.process, want.routed)
             groups = self.sight.of_process(want.app, want.process)
             mine = groups.get(want.generation)
+            if self.own_way_in:
+                await self._deeds.know_interceptor()
             asleep = self._deeds.sleeps(want)
             want = chosen(want, mine.replicas if mine is not None else None, self.rules, asleep=asleep)
             service = self.sight.find(SERVICE, (namespace(want.project), service_name(want.app, want.process)))
@@ -154,7 +164,7 @@ class KubernetesEngine:
                     if isinstance(step, Scale) and step.generation == want.generation:
                         await self._deeds.ask(want, step.replicas, serves=serves)
             await self._volumes_of(want)
-            for step in steps:
+            for step in own(steps, want, keep):
                 await self._do(step, want)
             if any(isinstance(step, Scale) for step in steps):
                 await self._appeared(want)

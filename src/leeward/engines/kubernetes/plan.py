@@ -99,6 +99,16 @@ def next_steps(
     )
 
 
+def own(steps: tuple[Step, ...], want: Workload, keep: frozenset[int]) -> tuple[Step, ...]:
+    """The same steps without those of others: the name of a generation that is kept, with its hosts, its port and its
+    sleep, is as its own release wants it."""
+    return tuple(
+        step
+        for step in steps
+        if not (isinstance(step, Serve) and step.generation != want.generation and step.generation in keep)
+    )
+
+
 def _covered(want: Workload, stay: list[Instance], memory: Memory) -> bool:
     """Whether the generation may take over. What we know to be ready the cluster's own routes may learn later: a name
     that moved too early would lead nowhere for a moment."""
