@@ -23,7 +23,7 @@ from leeward.plan.settled import as_wished
 from leeward.plan.sleep import eager
 from leeward.plan.timed import no_longer, timed_names
 from leeward.plan.workload import workloads
-from leeward.ports import Edge, Engine, Registry, Stores, every, every_app
+from leeward.ports import Edge, Engine, Registry, Stores, Wakes, every, every_app
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +206,7 @@ class Apps:
         live = await self.release(name, app.live) if app.live is not None else None
         if live is not None and name not in self._routes:
             self.counts.begin(app, live, seen, await self._edge.peers(name))
-        self.counts.note(name, live)
+        self.counts.note(name, live, reached=self._reaches(live))
         routed = await self._route(app, live, seen)
         wants = await self._nudge(app, live, candidate, routed, seen)
         await self._report_crashes(name, seen)
@@ -216,6 +216,10 @@ class Apps:
         # Where nothing is seen the engine may be away, unless nothing is to be seen.
         sure = bool(seen.instances) or live is None or self.counts.asleep(name)
         return seen, candidate is None and sure and as_wished(wants, seen)
+
+    def _reaches(self, live: Release | None) -> bool:
+        """Whether our edge sees the requests for a release."""
+        return live is None or not isinstance(self._engine, Wakes) or self._engine.meets_edge(live.spec.region)
 
     def _keep_releases(self, name: str, live: Release | None, candidate: Candidate | None) -> None:
         """Of the releases in memory, those that are needed at every look."""

@@ -39,16 +39,16 @@ class Counts:
             del found[WEB]
         self._wished[app.name] = {**found, **self.get(app.name)}
 
-    def note(self, app: str, live: Release | None) -> None:
-        """Know whether an app may sleep."""
+    def note(self, app: str, live: Release | None, *, reached: bool = True) -> None:
+        """Know whether an app may sleep, and whether its requests reach the platform, which could wake it."""
         bounds = may_sleep(live)
         if live is None or bounds is None:
             self.sleepers.pop(app, None)
-            if self.get(app).get(WEB) == 0:
-                # It does not sleep any more: when it may again, it is awake.
-                self._wished[app] = {process: count for process, count in self.get(app).items() if process != WEB}
         else:
             self.sleepers[app] = (bounds, live.spec.region)
+        if (bounds is None or not reached) and self.get(app).get(WEB) == 0:
+            # It does not sleep any more, and when it may again, it is awake; or it is not for us to let it sleep.
+            self._wished[app] = {process: count for process, count in self.get(app).items() if process != WEB}
 
     def served(self, app: str, before: tuple[str, ...], peers: tuple[str, ...], now: float) -> None:
         """Know when requests found somewhere to go."""

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from enum import Enum, auto
 
 from leeward.control.apps import Apps, Candidate
 from leeward.control.counts import awake
@@ -28,6 +29,14 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.25
 
 Save = Callable[[Deploy], Awaitable[None]]
+
+
+class _Sleeps(Enum):
+    """Whose word it is that nothing of a release runs."""
+
+    AS_WISHED = auto()
+    BY_REGION = auto()
+    NEVER = auto()
 
 
 class Rollout:
@@ -136,14 +145,17 @@ class Rollout:
         counts = self._apps.counts.get(app.name)
         counts = counts if generation == app.generation else awake(counts)
         wants = workloads(app, release, generation, frozenset(), counts)
-        if may_sleep(release) and isinstance(self._engine, Wakes) and not self._engine.wakes(release.spec.region):
-            say(f"nothing in region '{release.spec.region}' could wake it: one instance stays, as with `min: 1`")
         started = time.time()
         poked = self._apps.waiters[app.name]
         told = ""
         while True:
             poked.clear()
             seen = await self._apps.settle(app.name)
+            if not told and self._sleeps(release) is _Sleeps.NEVER:
+                say(f"nothing in region '{release.spec.region}' could wake it: one instance stays, as with `min: 1`")
+            if generation == app.generation and self._sleeps(release) is _Sleeps.BY_REGION:
+                # Its instances were proven before, and whether any of them runs now is not ours to say.
+                wants = tuple(want for want in wants if want.process != WEB)
             match verdict(wants, seen, started, time.time()):
                 case Proven():
                     return
@@ -154,6 +166,14 @@ class Rollout:
                         told = waiting.text
                         say(f"waiting: {told}")
             await pause(poked, LOOK_S)
+
+    def _sleeps(self, release: Release) -> _Sleeps:
+        region = release.spec.region
+        if not isinstance(self._engine, Wakes) or may_sleep(release) is None:
+            return _Sleeps.AS_WISHED
+        if not self._engine.wakes(region):
+            return _Sleeps.NEVER
+        return _Sleeps.AS_WISHED if self._engine.meets_edge(region) else _Sleeps.BY_REGION
 
     async def _switch(self, deploy: Deploy, app: App, release: Release, generation: int) -> None:
         """Make the release the live one, with all that belongs to it: one write."""

@@ -62,3 +62,8 @@ class Wakes(Protocol):
         """Whether something holds requests there for an app that is asleep: the platform's edge, or a part of the
         region's own."""
         ...
+
+    def meets_edge(self, region: str) -> bool:
+        """Whether requests for the apps of a region pass the platform's edge; what sleeps elsewhere the region itself
+        puts to sleep and wakes."""
+        ...
