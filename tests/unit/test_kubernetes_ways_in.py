@@ -15,7 +15,7 @@ from leeward.engines.kubernetes.jobs import once
 from leeward.engines.kubernetes.kinds import NODE, SERVICE, Kind, kind_of
 from leeward.engines.kubernetes.render import template
 from leeward.engines.kubernetes.rules import Rules
-from leeward.errors import Forbidden
+from leeward.errors import Forbidden, RolloutFailed
 from leeward.model.app import Instances
 from leeward.model.runtime import Workload
 from leeward.model.volume import Mount
@@ -251,3 +251,31 @@ async def test_what_is_to_go_from_a_node_that_came_back_does_not_hold_others_to_
         await one.hold()
 
         assert api.done == []
+
+
+async def test_what_an_older_control_plane_started_with_a_disk_keeps_the_next_on_its_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api, pod = Api(), shown_pod(DISKED, "shop-worker-x")
+    del pod["metadata"]["labels"][HOLDS]
+    api.objects["Pod", "leeward-store", "shop-worker-x"] = pod
+    async with engine(api, monkeypatch) as one:
+        await one.apply(WEB)
+
+        assert api.done.index(("patch", "Pod")) < api.done.index(("apply", "Deployment"))
+
+
+async def test_a_webhook_that_lets_no_pod_be_labelled_keeps_no_app_from_starting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Strict(Api):
+        async def patch(self, kind: Kind, namespace: str, name: str, body: Mapping[str, Any]) -> None:
+            raise RolloutFailed("webhook 'policy.example.com' refuses it")
+
+    api, pod = Strict(), shown_pod(DISKED, "shop-worker-x")
+    del pod["metadata"]["labels"][HOLDS]
+    api.objects["Pod", "leeward-store", "shop-worker-x"] = pod
+    async with engine(api, monkeypatch) as one:
+        await one.apply(WEB)
+
+        assert ("apply", "Deployment") in api.done

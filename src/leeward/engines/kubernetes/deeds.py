@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -50,7 +51,7 @@ class Deeds:
         self._rules = rules
         self._sight = sight
         self.interceptor = False
-        self._looked = False
+        self._begun = False
         self._free: dict[tuple[str, Key], float] = {}
         """Names that nobody had, and when that was."""
         self._project = lru_cache(256)(self._project_objects)
@@ -128,10 +129,14 @@ class Deeds:
         """Whether the cluster lets this process sleep, and wakes it."""
         return sleeps(want, self._rules, interceptor=self.interceptor)
 
-    async def know_interceptor(self) -> None:
-        """Have looked for it once: what sleeps must not lose its way in because nobody has looked yet."""
-        if not self._looked:
+    async def begin(self) -> None:
+        """Have looked once: what sleeps must not lose its way in, nor what has a disk its node, because nobody has."""
+        if self._begun:
+            return
+        if self._rules.gateway:
             await self.look_for_interceptor()
+        await self.hold()
+        self._begun = True
 
     async def look_for_interceptor(self) -> None:
         """See whether what wakes processes is there: its kinds, and the Service that holds requests."""
@@ -141,7 +146,6 @@ class Deeds:
             self.interceptor = kinds and await self._cluster.get(SERVICE, space, name) is not None
         except Forbidden:
             self.interceptor = False
-        self._looked = True
 
     async def _sleep(self, want: Workload, hosts: tuple[str, ...]) -> None:
         """Have what puts a process to sleep and wakes it."""
@@ -224,8 +228,10 @@ class Deeds:
             return
         for pod in misplaced(self._sight.pods.items.values(), self._sight.silent):
             body = {"metadata": {"labels": {DISK: None if pod.holds else "here"}}}
-            if (shown := await self._cluster.patch(POD, pod.namespace, pod.name, body)) is not None:
-                self._sight.pods.put(shown)
+            # One that may not be labelled concerns nobody but its own process.
+            with suppress(Forbidden, RolloutFailed):
+                if (shown := await self._cluster.patch(POD, pod.namespace, pod.name, body)) is not None:
+                    self._sight.pods.put(shown)
 
     async def drop(self, app: str, process: str, generation: int) -> None:
         """Have a whole generation go, with its variables and its budget."""

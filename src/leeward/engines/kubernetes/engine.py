@@ -144,8 +144,7 @@ class KubernetesEngine:
             self.sight.served(want.app, want.process, want.routed)
             groups = self.sight.of_process(want.app, want.process)
             mine = groups.get(want.generation)
-            if self.own_way_in:
-                await self._deeds.know_interceptor()
+            await self._deeds.begin()
             asleep = self._deeds.sleeps(want)
             want = chosen(want, mine.replicas if mine is not None else None, self.rules, asleep=asleep)
             service = self.sight.find(SERVICE, (namespace(want.project), service_name(want.app, want.process)))
