@@ -133,6 +133,14 @@ def test_counters_are_read_from_what_nginx_reports() -> None:
     assert traffic.buckets == tuple(buckets)
 
 
+def test_open_requests_are_read_where_the_edge_counts_them_already() -> None:
+    numbers = " ".join(map(str, [0] * (8 + len(BOUNDS_MS))))
+
+    traffic = parse_traffic(f"shop\t{numbers}\t\t3\nold\t{numbers}\t\n")
+
+    assert (traffic["shop"].open, traffic["old"].open) == (3, 0)
+
+
 # --- certificates -------------------------------------------------------------------------------------------------
 
 

@@ -138,6 +138,13 @@ def test_an_open_websocket_keeps_an_app_awake_and_one_that_came_and_went_counts_
     assert noticed(before, Traffic("shop", 7, streams_seen=1), 900.0).at == 0.0
 
 
+def test_a_request_that_is_still_answered_keeps_an_app_awake() -> None:
+    before = Activity(0.0, requests=7)
+
+    assert noticed(before, Traffic("shop", 7, open=1), 900.0).at == 900.0
+    assert noticed(before, Traffic("shop", 7), 900.0).at == 0.0
+
+
 def test_only_a_web_process_whose_min_is_zero_sleeps() -> None:
     lazy = ProcessSpec(instances=Instances(min=0, max=2))
     made = release(web=lazy, worker=lazy)
@@ -322,6 +329,29 @@ async def test_what_an_instance_uses_to_start_asks_for_no_other(tmp_path: Path) 
             seen.append({name: use.cpu for of in samples.use.values() for name, use in of.items()})
 
         assert seen == [{}, {}, {}, {"one": 50.0}]
+
+
+async def test_an_app_does_not_sleep_in_the_middle_of_a_long_upload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(tmp_path) as at:
+        await at.live(**{"leeward.yaml": SLEEPY})
+        times, mind = Times(monkeypatch), sleeper(at)
+        await mind.tick()
+        at.edge.begin("shop")
+        for _ in range(20):
+            times.now += 60
+            await mind.tick()
+        assert len(await settled(at)) == 1
+
+        at.edge.end("shop")
+        times.now += 59
+        await mind.tick()
+        assert len(await settled(at)) == 1
+        times.now += 1
+        await mind.tick()
+
+        assert await settled(at) == []
 
 
 async def test_an_app_that_sleeps_goes_on_sleeping_when_the_control_plane_starts_again(tmp_path: Path) -> None:

@@ -42,6 +42,14 @@ class FakeEdge:
         self._count(route.app, ms, status, bytes_out)
         return status, peer
 
+    def begin(self, app: str) -> None:
+        """A request that takes long begins; it is counted by `visit` when it is over."""
+        self._change_open(app, 1)
+
+    def end(self, app: str) -> None:
+        """A request that took long is over."""
+        self._change_open(app, -1)
+
     def open_stream(self, app: str, peer: str) -> None:
         """A websocket or event stream begins."""
         self._change_streams(app, peer, 1)
@@ -134,3 +142,8 @@ class FakeEdge:
             streams=tuple(sorted((peer, count) for peer, count in streams.items() if count > 0)),
             streams_seen=before.streams_seen + max(0, by),
         )
+        self._change_open(app, by)
+
+    def _change_open(self, app: str, by: int) -> None:
+        before = self._traffic.get(app, Traffic(app))
+        self._traffic[app] = replace(before, open=before.open + by)

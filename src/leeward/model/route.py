@@ -33,11 +33,11 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Counters of one app since the edge started; they only grow, save `streams`.
+    """Counters of one app since the edge started; they only grow, save `streams` and `open`.
 
     `buckets` counts requests by time: bucket i holds those that took less than `BOUNDS_MS[i]` and not less than
     the bound before; the last one the rest. `streams` are open websockets and event streams by peer; `dropped`
-    counts those that the platform broke.
+    counts those that the platform broke. `open` are requests that are held or being answered now, streams among them.
     """
 
     app: str
@@ -50,6 +50,7 @@ class Traffic:
     streams: tuple[tuple[str, int], ...] = field(default=())
     streams_seen: int = 0
     dropped: int = 0
+    open: int = 0
 
 
 # Upper bounds in milliseconds, about a fifth apart, so that a quantile is off by ten percent at most.

@@ -29,8 +29,8 @@ def may_sleep(release: Release | None) -> Instances | None:
 
 
 def noticed(before: Activity | None, traffic: Traffic, now: float) -> Activity:
-    """What is known after one more look. Open websockets and event streams are activity, however silent they are."""
-    busy = bool(traffic.streams)
+    """What is known after one more look. Whatever is open is activity, however long and however silent it is."""
+    busy = bool(traffic.streams) or traffic.open > 0
     if before is not None:
         busy |= (traffic.requests, traffic.streams_seen) != (before.requests, before.streams_seen)
     return Activity(now if before is None or busy else before.at, traffic.requests, traffic.streams_seen)

@@ -1,5 +1,7 @@
 """Read the counters that nginx reports. Pure."""
 
+from dataclasses import replace
+
 from leeward.model.route import Traffic
 
 # The numbers of a line, in this order: bytes, streams seen, dropped, five status classes, then the buckets.
@@ -11,8 +13,10 @@ def parse_traffic(text: str) -> dict[str, Traffic]:
     """The counters by app."""
     found = {}
     for line in text.splitlines():
-        app, numbers, streams = line.split("\t")
-        found[app] = _traffic(app, [int(number) for number in numbers.split()], streams)
+        # An edge that was started before open requests were counted does not say how many there are.
+        app, numbers, streams, *open_requests = line.split("\t")
+        counted = _traffic(app, [int(number) for number in numbers.split()], streams)
+        found[app] = replace(counted, open=sum(map(int, open_requests[:1])))
     return found
 
 

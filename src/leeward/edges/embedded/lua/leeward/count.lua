@@ -28,7 +28,7 @@ local open_streams = 0
 local function counters(app)
     local found = apps[app]
     if not found then
-        found = {app = app, numbers = ffi.new("double[?]", SIZE), streams = {}, dirty = false}
+        found = {app = app, numbers = ffi.new("double[?]", SIZE), streams = {}, open = 0, dirty = false}
         local saved = stats:get(ngx.worker.id() .. " " .. app)
         if saved and #saved == SIZE * 8 then
             ffi.copy(found.numbers, saved, SIZE * 8)
@@ -36,6 +36,23 @@ local function counters(app)
         apps[app] = found
     end
     return found
+end
+
+local function of_route(route)
+    local found = route.counters
+    if not found then
+        found = counters(route.app)
+        route.counters = found
+    end
+    return found
+end
+
+local function publish_open(key, found)
+    if found.open > 0 then
+        stats:set(key, found.open)
+    else
+        stats:delete(key)
+    end
 end
 
 local function publish()
@@ -46,6 +63,7 @@ local function publish()
     for app, found in pairs(changed) do
         found.dirty = false
         stats:set(worker .. app, ffi.string(found.numbers, SIZE * 8))
+        publish_open("o " .. worker .. app, found)
         local open = {}
         for peer, n in pairs(found.streams) do
             open[#open + 1] = peer .. "=" .. n
@@ -148,18 +166,31 @@ function _M.headers()
     touch(found)
 end
 
+-- Count a request as open. Whoever calls this puts the route into the request's variable: `finished` looks there.
+function _M.began(route)
+    local found = of_route(route)
+    found.open = found.open + 1
+    touch(found)
+end
+
+-- A request that is open goes on with another route.
+function _M.moved(from, to)
+    if from.app ~= to.app then
+        local left = of_route(from)
+        left.open = left.open - 1
+        touch(left)
+        _M.began(to)
+    end
+end
+
 -- Count a request that is over.
 function _M.finished()
     local line = var.route
     if not line or line == "" then
         return
     end
-    local route = routes.parsed(line)
-    local found = route.counters
-    if not found then
-        found = counters(route.app)
-        route.counters = found
-    end
+    local found = of_route(routes.parsed(line))
+    found.open = found.open - 1
     local numbers = found.numbers
     local class = floor(ngx.status / 100)
     class = class == 1 and 2 or class > 5 and 5 or class
@@ -175,10 +206,14 @@ function _M.finished()
     touch(found)
 end
 
--- A worker begins: streams that the one before had open went down with it.
+-- A worker begins: what the one before had open went down with it.
 function _M.start_worker()
     local mine = "^s " .. ngx.worker.id() .. " (.*)$"
+    local open = "^o " .. ngx.worker.id() .. " "
     for _, key in pairs(stats:get_keys(0)) do
+        if match(key, open) then
+            stats:delete(key)
+        end
         local app = match(key, mine)
         if app then
             local found = counters(app)
@@ -190,23 +225,25 @@ function _M.start_worker()
     end
 end
 
--- All counters as lines: app, bytes, streams seen, dropped, five status classes, buckets, open streams by peer.
+-- All counters as lines: app, bytes, streams seen, dropped, five status classes, buckets, open streams by peer, open requests.
 function _M.report()
-    local sums, streams = {}, {}
+    local sums, streams, open = {}, {}, {}
     local numbers = ffi.new("double[?]", SIZE)
     for _, key in pairs(stats:get_keys(0)) do
         local app = match(key, "^%d+ (.*)$")
+        local kind, of = match(key, "^(%l) %d+ (.*)$")
         local value = stats:get(key)
-        if app and value and #value == SIZE * 8 then
+        if kind == "o" then
+            open[of] = (open[of] or 0) + (value or 0)
+        elseif app and value and #value == SIZE * 8 then
             ffi.copy(numbers, value, SIZE * 8)
             local sum = sums[app] or {}
             for i = 0, SIZE - 1 do
                 sum[i] = (sum[i] or 0) + numbers[i]
             end
             sums[app] = sum
-        elseif value then
-            app = match(key, "^s %d+ (.*)$")
-            streams[app] = streams[app] and streams[app] .. "," .. value or value
+        elseif kind == "s" and value then
+            streams[of] = streams[of] and streams[of] .. "," .. value or value
         end
     end
     local lines = {}
@@ -215,7 +252,8 @@ function _M.report()
         for i = 0, SIZE - 1 do
             row[i + 1] = string.format("%d", sum[i])
         end
-        lines[#lines + 1] = app .. "\t" .. concat(row, " ") .. "\t" .. (streams[app] or "") .. "\n"
+        row = {app, concat(row, " "), streams[app] or "", open[app] or 0}
+        lines[#lines + 1] = concat(row, "\t") .. "\n"
     end
     return concat(lines)
 end

@@ -3,6 +3,7 @@
 local routes = require("leeward.routes")
 local pages = require("leeward.pages")
 local hold = require("leeward.hold")
+local count = require("leeward.count")
 local settings = require("leeward.settings")
 
 local var = ngx.var
@@ -92,6 +93,7 @@ local function enter(secure)
     end
     -- Read once: the balancer and the log use this text, whatever the table says by then.
     var.route = line
+    count.began(route)
     if route.rate > 0 and over_limit(route) then
         return pages.show(429, route.window)
     end
@@ -99,9 +101,10 @@ local function enter(secure)
         if not route.wakes then
             return pages.show(503, 5)
         end
-        route = hold.until_awake(name, route)
+        local in_vain
+        route, in_vain = hold.until_awake(name, route)
         if not route then
-            return pages.asleep()
+            return in_vain and pages.show(503, 5) or pages.asleep()
         end
     end
     if not route.simple then

@@ -3,10 +3,11 @@
 -- What waits is a mark that runs out by itself: a worker that goes down leaves nothing behind that must be cleared.
 
 local routes = require("leeward.routes")
+local count = require("leeward.count")
 local settings = require("leeward.settings")
 
 local waits = ngx.shared.waits
-local sleep, now = ngx.sleep, ngx.now
+local sleep, now, exiting = ngx.sleep, ngx.now, ngx.worker.exiting
 local concat = table.concat
 
 local _M = {}
@@ -19,7 +20,8 @@ local MARK_S = 0.25
 
 local held = {}
 
--- The route as soon as it has a peer; nil when that takes too long, or too many wait already.
+-- The route as soon as it has a peer; nil when that takes too long, or too many wait already, and whether there is
+-- nothing to wait for any more. A worker that is to go would never hear of a peer: those come to the one after it.
 function _M.until_awake(name, route)
     local app = route.app
     local before = held[app] or 0
@@ -38,7 +40,7 @@ function _M.until_awake(name, route)
             break
         end
         waits:set(app, true, MARK_S)
-    until now() >= until_
+    until now() >= until_ or exiting()
     local left = held[app] - 1
     held[app] = left > 0 and left or nil
     if found ~= route then
@@ -46,9 +48,10 @@ function _M.until_awake(name, route)
         waits:delete(app)
     end
     if not found or found.n == 0 then
-        return nil
+        return nil, not found or not found.wakes
     end
     ngx.var.route = line
+    count.moved(route, found)
     return found
 end
 
@@ -56,7 +59,7 @@ end
 function _M.waiting(seconds)
     local until_ = now() + seconds
     local keys = waits:get_keys(0)
-    while #keys == 0 and now() < until_ and not ngx.worker.exiting() do
+    while #keys == 0 and now() < until_ and not exiting() do
         sleep(LOOK_S)
         keys = waits:get_keys(0)
     end
