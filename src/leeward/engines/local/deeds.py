@@ -110,6 +110,7 @@ class Deeds:
             network = network_name(self._home, want.project)
             body["NetworkingConfig"] = {"EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": address}}}}
         self._sight.starting.add(name)
+        id = ""
         try:
             # Once the container is there, its networks are not swept away.
             async with self._locks[want.project]:
@@ -117,15 +118,15 @@ class Deeds:
                 await self._volumes.ensure(want)
                 made = await self._dockerd.ask("POST", "containers/create", body, name=name)
                 await made_or_gone(self._volumes, self._dockerd, made["Id"], want)
+            id = str(made["Id"])
         except NotFound as error:
-            self._sight.starting.discard(name)
             raise RolloutFailed(
                 f"image '{want.image}' is not on this machine", hint="deploy again; the registry may have lost it"
             ) from error
-        except LeewardError:
-            self._sight.starting.discard(name)
-            raise
-        return str(made["Id"]), name
+        finally:
+            if not id:
+                self._sight.starting.discard(name)
+        return id, name
 
     async def start(self, want: Workload, millicpu: int, address: str = "") -> None:
         """Start one instance. Raises RolloutFailed, Unavailable."""

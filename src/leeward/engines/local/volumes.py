@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import stat
 import tarfile
 import time
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from leeward.engines.local.container import Container
 from leeward.engines.local.dockerd import Dockerd
-from leeward.engines.local.mounts import HOME, create_body, named_user, owner, volume_name
+from leeward.engines.local.mounts import HOME, Need, create_body, named_user, need, owner, volume_name
 from leeward.engines.local.sight import Sight
-from leeward.errors import Conflict, LeewardError, NotFound, RolloutFailed, Unavailable
+from leeward.engines.local.walk import FOLDER, below
+from leeward.errors import Conflict, LeewardError, NotFound, RolloutFailed
 from leeward.model.region import LOCAL
 from leeward.model.runtime import Workload
 from leeward.model.volume import Mount, Volume
@@ -58,22 +61,43 @@ class Volumes:
         """Let the user of a container that was just made write to its volumes. Raises RolloutFailed, Unavailable."""
         if not want.volumes:
             return
-        shown = await self._dockerd.ask("GET", f"containers/{id}/json")
-        user = (shown["Config"].get("User") or "").strip()
-        uid, gid = owner(user, await self._passwd(id) if named_user(user) else "")
-        if uid == 0:
-            return
+        uid, gid = await self._user(id)
         for mount in want.volumes:
             name = volume_name(self._home, want.project, want.app, want.process, mount.name)
-            where = (await self._dockerd.ask("GET", f"volumes/{name}"))["Mountpoint"]
+            where = Path((await self._dockerd.ask("GET", f"volumes/{name}"))["Mountpoint"])
             try:
-                await asyncio.to_thread(_give, Path(where), uid, gid)
+                if need(*await asyncio.to_thread(_top, where), uid, gid) is Need.ALL:
+                    await self._refuse_third(id, want, mount, uid)
+                await asyncio.to_thread(_give, where, uid, gid)
             except OSError as error:
                 raise RolloutFailed(
                     f"volume '{want.process}/{mount.name}' of '{want.app}' cannot be given to user {uid}: "
                     f"{error.strerror or type(error).__name__}",
                     hint=f"look at '{where}' on this machine",
                 ) from error
+
+    async def _refuse_third(self, id: str, want: Workload, mount: Mount, uid: int) -> None:
+        """Nothing that runs loses what it has to a release that is not proven yet; root can write to everything."""
+        await self._sight.fresh_enough()
+        for other in tuple(self._sight.containers.values()):
+            if other.id == id or other.ended or not _has(other, want.project, want.app, want.process, mount.name):
+                continue
+            try:
+                its, _ = await self._user(other.id)
+            except NotFound:
+                continue
+            if its not in (0, uid):
+                raise RolloutFailed(
+                    f"volume '{want.process}/{mount.name}' belongs to user {its}, which runs, "
+                    f"and this image runs as {uid}",
+                    hint=f"keep the image's USER, or first: lee scale {want.app} {want.process}=0",
+                )
+
+    async def _user(self, id: str) -> tuple[int, int]:
+        """User and group number of a container."""
+        shown = await self._dockerd.ask("GET", f"containers/{id}/json")
+        user = (shown["Config"].get("User") or "").strip()
+        return owner(user, await self._passwd(id) if named_user(user) else "")
 
     async def _passwd(self, id: str) -> str:
         """The text of an image's `/etc/passwd`; '' where it has none."""
@@ -116,15 +140,21 @@ class Volumes:
         (self._folder / f"{name}.json").unlink(missing_ok=True)
 
     async def measure(self) -> None:
-        """Count what is in every volume, seldom where that takes long."""
+        """Count what is in every volume, seldom where that takes long; one that cannot be counted keeps no other."""
+        failed: list[BaseException] = []
         for each in await self._there(""):
-            name = each["Name"]
-            known, began = self._counts.get(name), time.monotonic()
-            if known is not None and began < known.again_at:
-                continue
-            used = await asyncio.to_thread(_used, Path(each["Mountpoint"]))
-            now = time.monotonic()
-            self._counts[name] = _Count(used, now + _SHARE * (now - began))
+            failed += [one for one in await asyncio.gather(self._measured(each), return_exceptions=True) if one]
+        if failed:
+            raise failed[0]
+
+    async def _measured(self, each: Mapping[str, Any]) -> None:
+        name = each["Name"]
+        known, began = self._counts.get(name), time.monotonic()
+        if known is not None and began < known.again_at:
+            return
+        used = await asyncio.to_thread(_used, Path(each["Mountpoint"]))
+        now = time.monotonic()
+        self._counts[name] = _Count(used, now + _SHARE * (now - began))
 
     async def _there(self, app: str) -> Sequence[Mapping[str, Any]]:
         labels = [f"{HOME}={self._home}", *([f"leeward.app={app}"] if app else [])]
@@ -140,14 +170,7 @@ class Volumes:
         project = labels.get("leeward.project", "")
         known = self._known(str(each["Name"]))
         count = self._counts.get(str(each["Name"]))
-        used_by = tuple(
-            sorted(
-                c.name
-                for c in self._sight.containers.values()
-                if (c.app, c.process, c.project) == (app, process, project)
-                and any(mount.name == name for mount in c.volumes)
-            )
-        )
+        used_by = tuple(sorted(c.name for c in self._sight.containers.values() if _has(c, project, app, process, name)))
         return Volume(
             app=app,
             process=process,
@@ -191,42 +214,57 @@ def in_use(volume: Volume) -> Conflict:
     )
 
 
+def _has(container: Container, project: str, app: str, process: str, name: str) -> bool:
+    return (container.project, container.app, container.process) == (project, app, process) and any(
+        mount.name == name for mount in container.volumes
+    )
+
+
+def _top(place: Path) -> tuple[int, int]:
+    status = place.lstat()
+    return status.st_uid, status.st_gid
+
+
 def _give(place: Path, uid: int, gid: int) -> None:
-    """Let a user have a volume. Never by a path alone: what runs in an instance may put a link there meanwhile."""
-    if place.stat().st_uid == uid:
-        return
-    for _, folders, files, here in os.fwalk(place, follow_symlinks=False):
-        for name in (*folders, *files):
-            with contextlib.suppress(FileNotFoundError):
-                os.chown(name, uid, gid, dir_fd=here, follow_symlinks=False)
-    # Last: whoever sees that the top is theirs need not look further.
-    os.chmod(place, _MODE)
-    os.chown(place, uid, gid)
+    """Let a user have a volume. Root needs the top alone: the group keeps its access, and the next user gets all."""
+    here = os.open(place, FOLDER)
+    try:
+        top = os.fstat(here)
+        needed = need(top.st_uid, top.st_gid, uid, gid)
+        if needed is Need.NOTHING:
+            return
+        if needed is Need.ALL:
+            for each in below(place):
+                with contextlib.suppress(FileNotFoundError):
+                    os.chown(each.name, uid, gid, dir_fd=each.here, follow_symlinks=False)
+        # Last: whoever sees that the top is theirs need not look further.
+        os.fchmod(here, _MODE)
+        os.fchown(here, uid, -1 if uid == 0 else gid)
+    finally:
+        os.close(here)
 
 
 def _used(place: Path) -> int:
     """Bytes on the disk; a file with several names counts once."""
     total, several = 0, set()
-    try:
-        for _, folders, files, here in os.fwalk(place, follow_symlinks=False):
-            for name in (*folders, *files):
-                with contextlib.suppress(OSError):
-                    one = os.stat(name, dir_fd=here, follow_symlinks=False)
-                    if one.st_nlink > 1 and name in files:
-                        if (one.st_dev, one.st_ino) in several:
-                            continue
-                        several.add((one.st_dev, one.st_ino))
-                    total += one.st_blocks * 512
-    except OSError:
-        return total
+    with contextlib.suppress(OSError):
+        for each in below(place):
+            one = each.status
+            if one.st_nlink > 1 and not stat.S_ISDIR(one.st_mode):
+                if (one.st_dev, one.st_ino) in several:
+                    continue
+                several.add((one.st_dev, one.st_ino))
+            total += one.st_blocks * 512
     return total
 
 
 async def made_or_gone(volumes: Volumes, dockerd: Dockerd, id: str, want: Workload) -> None:
-    """Give a new container its volumes; where that fails the container goes again."""
+    """Give a new container its volumes; where that fails, for whatever reason, the container goes again."""
+    owned = False
     try:
         await volumes.own(id, want)
-    except LeewardError:
-        with contextlib.suppress(NotFound, Conflict, Unavailable):
-            await dockerd.ask("DELETE", f"containers/{id}", force="1", v="1")
-        raise
+        owned = True
+    finally:
+        if not owned:
+            with contextlib.suppress(LeewardError):
+                await dockerd.ask("DELETE", f"containers/{id}", force="1", v="1")
