@@ -205,6 +205,29 @@ async def test_what_was_open_in_a_killed_worker_is_forgotten(real: RealEdge, a: 
     abort(wire)
 
 
+async def test_what_ends_in_a_worker_that_was_asked_to_finish_does_not_stay_open(real: RealEdge, a: App) -> None:
+    await real.edge.put(shop(a.peer))
+    uploads = [await upload(real) for _ in range(8)]
+    await opened(real, 8)
+
+    async def go_on(wire: Wire) -> None:
+        """Ask until the worker closes the connection."""
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                await wire.ask(HOST)
+
+    asking = [asyncio.create_task(go_on(await real.open())) for _ in range(8)]
+    assert real.process is not None
+    real.process.send_signal(signal.SIGHUP)
+    async with asyncio.timeout(20):
+        await asyncio.gather(*asking)
+
+    for wire in uploads:
+        abort(wire)
+
+    await opened(real, 0)
+
+
 # --- held -------------------------------------------------------------------------------------------------
 
 

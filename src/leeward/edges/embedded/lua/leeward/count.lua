@@ -82,6 +82,12 @@ local function touch(found)
         dirty[found.app] = found
         if not armed then
             armed = ngx.timer.at(PUBLISH_S, publish) == true
+            if not armed then
+                -- A worker that goes publishes no more: what it said to be open would stay so for ever.
+                local key = ngx.worker.id() .. " " .. found.app
+                stats:delete("o " .. key)
+                stats:delete("s " .. key)
+            end
         end
     end
 end
