@@ -170,13 +170,14 @@ def test_a_deleted_app_is_gone_before_the_command_ends(stage: Stage, capsys: Cap
         "GET",
         "/v1/apps/shop",
         lambda _talk, _asked: Answer(200, {"name": "shop"}),
+        lambda _talk, _asked: Answer(200, {"name": "shop"}),
         lambda _talk, _asked: Answer(404, {"code": "not-found", "detail": "gone"}, PROBLEM),
     )
 
     assert main(["apps", "delete", "shop", "--json"]) == 0
 
     assert answered(capsys) == {"app": "shop", "deleted": True}
-    assert len(stage.of("GET", "/v1/apps/shop")) == 2
+    assert len(stage.of("GET", "/v1/apps/shop")) == 3
 
 
 def test_the_deploy_of_an_app_is_cancelled_by_the_apps_name(stage: Stage, capsys: Capture) -> None:

@@ -138,15 +138,17 @@ def delete(
     from leeward.cli.client import Platform, path
 
     with Platform.connect() as platform:
+        # Another project may have had an app of this name, whose volumes are kept.
+        project = str(platform.get(path("apps", app)).get("project") or "")
         if not yes and sys.stdin.isatty():
-            platform.get(path("apps", app))
             _confirm(app, volumes=volumes)
         platform.delete(path("apps", app))
         gone = detach or _gone(platform, path("apps", app))
-        kept = _volumes(platform, app)
+        kept = _volumes(platform, app, project)
         if volumes and gone:
             for one in kept:
-                platform.delete(path("apps", app, "volumes", one["process"], one["name"]), region=one["region"])
+                where = path("apps", app, "volumes", one["process"], one["name"])
+                platform.delete(where, region=one["region"], project=one["project"])
             kept = []
     if as_json:
         names = [f"{one['process']}/{one['name']}" for one in kept]
@@ -174,15 +176,16 @@ def _confirm(app: str, *, volumes: bool) -> None:
         raise Invalid(f"'{app}' was not confirmed, nothing is deleted", hint="type its name, or use --yes")
 
 
-def _volumes(platform: Any, app: str) -> list[Any]:
-    """The volumes of an app, also when it is gone; none on a platform that knows of no volumes."""
+def _volumes(platform: Any, app: str, project: str) -> list[Any]:
+    """The volumes of an app of this project, also when it is gone; none on a platform that knows of no volumes."""
     from leeward.cli.client import path
 
     try:
-        found: list[Any] = platform.items(path("apps", app, "volumes"))
+        found = platform.items(path("apps", app, "volumes"), project=project)
     except NotFound:
         return []
-    return found
+    # A platform that is older than this command answers for all projects.
+    return [one for one in found if one["project"] == project]
 
 
 def _gone(platform: Any, where: str) -> bool:

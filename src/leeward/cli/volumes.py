@@ -11,6 +11,7 @@ from leeward.errors import Invalid, NotFound
 
 Volume = Annotated[str, Parameter(help="Process and name of the volume, as web/data.")]
 Region = Annotated[str | None, Parameter(help="Where it is, when it is in several regions.")]
+Project = Annotated[str | None, Parameter(help="Whose it is, when apps of several projects had the name.")]
 _MIB = 1024 * 1024
 
 
@@ -28,7 +29,7 @@ def list_volumes(
     if as_json:
         return output.as_json(found)
     return output.table(
-        ("APP", "VOLUME", "SIZE", "USED", "STATE", "REGION", "PATH", "PROBLEM"),
+        ("APP", "VOLUME", "SIZE", "USED", "STATE", "PROJECT", "REGION", "PATH", "PROBLEM"),
         [
             (
                 one["app"],
@@ -36,6 +37,7 @@ def list_volumes(
                 one["size"],
                 used(one),
                 one["state"],
+                one["project"],
                 one["region"],
                 one["path"],
                 one.get("problem"),
@@ -46,13 +48,13 @@ def list_volumes(
     )
 
 
-def show(app: App, volume: Volume, /, *, region: Region = None, as_json: Json = False) -> int:
+def show(app: App, volume: Volume, /, *, region: Region = None, project: Project = None, as_json: Json = False) -> int:
     """Show one volume of an app."""
     from leeward.cli.client import Platform, path
 
     process, name = _parts(volume)
     with Platform.connect() as platform:
-        there = platform.items(path("apps", app, "volumes"))
+        there = platform.items(path("apps", app, "volumes"), project=project)
     found = [one for one in there if (one["process"], one["name"]) == (process, name)]
     found = [one for one in found if region in (None, one["region"])]
     if not found:
@@ -81,7 +83,16 @@ def show(app: App, volume: Volume, /, *, region: Region = None, as_json: Json = 
     return 0
 
 
-def delete(app: App, volume: Volume, /, *, region: Region = None, yes: Yes = False, as_json: Json = False) -> int:
+def delete(
+    app: App,
+    volume: Volume,
+    /,
+    *,
+    region: Region = None,
+    project: Project = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> int:
     """Delete a volume that nothing uses, with all that is in it.
 
     Asks for its name again where somebody sits at the terminal.
@@ -95,7 +106,7 @@ def delete(app: App, volume: Volume, /, *, region: Region = None, yes: Yes = Fal
         if sys.stdin.readline().strip() != volume:
             raise Invalid(f"'{volume}' was not confirmed, nothing is deleted", hint="type its name, or use --yes")
     with Platform.connect() as platform:
-        platform.delete(path("apps", app, "volumes", process, name), **({"region": region} if region else {}))
+        platform.delete(path("apps", app, "volumes", process, name), region=region, project=project)
     if as_json:
         return output.as_json({"app": app, "volume": volume, "deleted": True})
     output.answer(f"volume '{volume}' of '{app}' is deleted")

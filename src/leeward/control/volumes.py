@@ -17,7 +17,7 @@ class Volumes:
         self._stores = stores
         self._engine = engine
         self._limits = limits
-        self._told: dict[tuple[str, str, str], int] = {}
+        self._told: dict[tuple[str, str, str, str], int] = {}
         """The level that was told of each volume; after a restart of the control plane it is told once more."""
 
     async def plan(self, app: App, spec: AppSpec, say: Say) -> None:
@@ -30,7 +30,7 @@ class Volumes:
         if live is None or not any(process.volumes for process in live.processes.values()):
             return
         there = await self._engine.volumes(app.name) if isinstance(self._engine, Keeps) else ()
-        for volume in left_over(spec, there):
+        for volume in left_over(spec, [volume for volume in there if volume.project == app.project]):
             say(
                 f"volume '{volume.title}' is no longer used, and kept: "
                 f"`lee volumes delete {app.name} {volume.title}` removes it with its data"
@@ -43,9 +43,9 @@ class Volumes:
         """One event each time a volume gets fuller than the next level."""
         if not isinstance(self._engine, Keeps):
             return
-        told: dict[tuple[str, str, str], int] = {}
+        told: dict[tuple[str, str, str, str], int] = {}
         for volume in await self._engine.volumes():
-            key = (volume.region, volume.app, volume.title)
+            key = (volume.region, volume.project, volume.app, volume.title)
             told[key] = level(volume)
             if told[key] > self._told.get(key, 0):
                 await self._tell(volume, told[key])

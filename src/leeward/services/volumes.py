@@ -40,27 +40,30 @@ class Volumes:
         self._context = context
         self._stores = context.stores
 
-    async def list(self, app: str = "") -> Sequence[VolumeView]:
-        """Of one app or of all, also of apps that are gone."""
-        found = await self._there(app)
-        specs = {name: await self._wished(name) for name in {volume.app for volume in found}}
-        return tuple(_view(volume, specs[volume.app]) for volume in found)
+    async def list(self, app: str = "", project: str = "") -> Sequence[VolumeView]:
+        """Of one app or of all, of one project or of all, also of apps that are gone."""
+        found = await self._there(app, project)
+        owners = {(volume.app, volume.project) for volume in found}
+        specs = {owner: await self._wished(*owner) for owner in owners}
+        return tuple(_view(volume, specs[volume.app, volume.project]) for volume in found)
 
-    async def delete(self, caller: Caller, app: str, process: str, name: str, region: str = "") -> None:
+    async def delete(
+        self, caller: Caller, app: str, process: str, name: str, region: str = "", project: str = ""
+    ) -> None:
         """Remove a volume with all that is in it. Raises NotFound, Conflict while the app uses or wishes for it."""
         require(caller, Scope.ADMIN)
         title = f"{process}/{name}"
-        there = await self._there(app)
+        there = await self._there(app, project)
         found = [volume for volume in there if volume.title == title and region in ("", volume.region)]
         if not found:
             names = ", ".join(sorted({f"'{volume.title}'" for volume in there}))
             hint = f"it has {names}" if names else "see `lee volumes list`"
-            raise NotFound(f"app '{app}' has no volume '{title}'", hint=hint)
+            where = f" in project '{project}'" if project else ""
+            raise NotFound(f"app '{app}' has no volume '{title}'{where}", hint=hint)
         if len(found) > 1:
-            places = ", ".join(volume.region for volume in found)
-            raise Conflict(f"volume '{title}' of '{app}' is in {places}", hint="name one with --region")
+            raise _several(found)
         volume = found[0]
-        spec = await self._wished(app)
+        spec = await self._wished(app, volume.project)
         if spec is not None and spec.region == volume.region and _named(spec, volume):
             raise Conflict(
                 f"volume '{title}' is in the live release of '{app}'",
@@ -70,17 +73,29 @@ class Volumes:
         assert isinstance(self._context.engine, Keeps)
         await self._context.engine.delete_volume(volume)
         text = f"volume '{title}' of '{app}' deleted with all that was in it"
-        await self._context.note(caller, "volume.deleted", text, app, {"volume": title, "region": volume.region})
+        data = {"volume": title, "region": volume.region, "project": volume.project}
+        await self._context.note(caller, "volume.deleted", text, app, data)
 
-    async def _there(self, app: str) -> Sequence[Volume]:
-        return await self._context.engine.volumes(app) if isinstance(self._context.engine, Keeps) else ()
+    async def _there(self, app: str, project: str) -> Sequence[Volume]:
+        there = await self._context.engine.volumes(app) if isinstance(self._context.engine, Keeps) else ()
+        return tuple(volume for volume in there if project in ("", volume.project))
 
-    async def _wished(self, name: str) -> AppSpec | None:
-        """What the live release of an app says; None for an app that is gone, going, or has none."""
+    async def _wished(self, name: str, project: str) -> AppSpec | None:
+        """What the live release of an app says; None where it is gone, going, of another project or has none."""
         app = await self._stores.apps.find(name)
-        if app is None or app.deleted or app.live is None:
+        if app is None or app.project != project or app.deleted or app.live is None:
             return None
         return (await self._stores.releases.get(name, app.live)).spec
+
+
+def _several(found: Sequence[Volume]) -> Conflict:
+    first = found[0]
+    projects = sorted({volume.project for volume in found})
+    if len(projects) > 1:
+        places, option = f"projects {', '.join(projects)}", "--project"
+    else:
+        places, option = ", ".join(volume.region for volume in found), "--region"
+    return Conflict(f"volume '{first.title}' of '{first.app}' is in {places}", hint=f"name one with {option}")
 
 
 def _named(spec: AppSpec | None, volume: Volume) -> bool:

@@ -58,7 +58,7 @@ async def show(visit: Visit) -> Response:
         **heading(visit, app, "overview"),
         usage=await _usage(visit),
         runs=await runs.newest(visit, app),
-        volumes=await volumes.shown(visit),
+        volumes=await volumes.shown(visit, app.project),
         cannot=visit.cannot(),
         cannot_admin=visit.cannot(Scope.ADMIN),
         minutes=minutes,
