@@ -12,6 +12,7 @@ from leeward.control.samples import Samples
 from leeward.control.scale import Autoscaler
 from leeward.control.sleep import Sleeper
 from leeward.fakes.edge import FakeEdge
+from leeward.fakes.engine import Outcome
 from leeward.model.app import AppSpec, Health, Instances, ProcessSpec
 from leeward.model.release import Release
 from leeward.model.route import Traffic
@@ -352,6 +353,26 @@ async def test_an_app_does_not_sleep_in_the_middle_of_a_long_upload(
         await mind.tick()
 
         assert await settled(at) == []
+
+
+async def test_requests_are_let_go_once_an_app_that_was_woken_crashes_and_wake_it_again_after_its_next_sleep(
+    tmp_path: Path,
+) -> None:
+    async with stage(tmp_path) as at:
+        await at.live(**{"leeward.yaml": SLEEPY})
+        at.apps.count("shop", "web", 0)
+        assert await settled(at) == []
+        assert at.edge.routes["shop"].wakes
+        at.engine.outcomes["serve"] = Outcome(InstanceState.CRASHED, "ended with 1")
+        at.edge.visit("shop.lee.localhost")
+
+        await sleeper(at).wake()
+
+        assert len(await settled(at)) == 1
+        assert not at.edge.routes["shop"].wakes
+        at.apps.count("shop", "web", 0)
+        assert await settled(at) == []
+        assert at.edge.routes["shop"].wakes
 
 
 async def test_an_app_that_sleeps_goes_on_sleeping_when_the_control_plane_starts_again(tmp_path: Path) -> None:
