@@ -12,7 +12,7 @@ from tests.unit.kubernetes_stage import WORKER
 
 from leeward.engines.local.container import Container
 from leeward.engines.local.dockerd import Dockerd
-from leeward.engines.local.mounts import Need, need, volume_name
+from leeward.engines.local.mounts import volume_name
 from leeward.engines.local.sight import Sight
 from leeward.engines.local.volumes import Volumes, made_or_gone
 from leeward.engines.local.walk import below
@@ -85,22 +85,6 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("top", "user", "needed"),
-    [
-        ((0, 0), (0, 0), Need.NOTHING),
-        ((1000, 1000), (1000, 1000), Need.NOTHING),
-        ((1000, 1000), (1000, 50), Need.TOP),
-        ((1000, 1000), (0, 0), Need.TOP),
-        ((0, 1000), (0, 0), Need.NOTHING),
-        ((0, 1000), (1000, 1000), Need.ALL),
-        ((1000, 1000), (1001, 1001), Need.ALL),
-    ],
-)
-def test_what_is_given_depends_on_whose_the_top_is(top: tuple[int, int], user: tuple[int, int], needed: Need) -> None:
-    assert need(*top, *user) is needed
-
-
 @as_root
 async def test_a_volume_is_not_taken_from_a_user_who_runs(world: World) -> None:
     await world.given("1000", "old")
@@ -117,7 +101,7 @@ async def test_a_volume_is_not_taken_from_a_user_who_runs(world: World) -> None:
 
 
 @as_root
-async def test_not_even_after_a_release_of_root_has_left_its_mark(world: World) -> None:
+async def test_not_even_after_a_release_of_root_had_it_too(world: World) -> None:
     await world.given("1000", "old")
     world.runs("old", "1000")
     await world.given("", "failed")
@@ -143,14 +127,30 @@ async def test_when_nothing_with_the_volume_runs_another_user_gets_all_of_it(
 @as_root
 async def test_what_root_made_meanwhile_is_given_to_the_user_that_comes_back(world: World) -> None:
     await world.given("1000")
+    os.chmod(world.place, 0o700)
     await world.given("0")
-    assert world.owner() == (0, 1000)
-    assert world.place.stat().st_mode & 0o7777 == 0o2770
+    assert world.owner() == (1000, 1000)
     (world.place / "by-root").touch()
 
     await world.given("1000")
 
     assert (world.owner(), world.owner("by-root")) == ((1000, 1000), (1000, 1000))
+    assert world.place.stat().st_mode & 0o777 == 0o700
+
+
+@as_root
+async def test_what_root_makes_while_it_still_runs_is_given_with_the_next_start_and_then_no_more(world: World) -> None:
+    world.runs("old", "")
+    await world.given("1000")
+    (world.place / "late").touch()
+    world.sight.containers.clear()
+
+    await world.given("1000", "second")
+    assert world.owner("late") == (1000, 1000)
+    (world.place / "strange").touch()
+    await world.given("1000", "third")
+
+    assert world.owner("strange")[0] == 0
 
 
 @as_root

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
 
 from leeward.model.runtime import Workload
@@ -73,19 +72,3 @@ def owner(user: str, passwd: str = "") -> tuple[int, int]:
             return int(parts[2]), int(group) if group.isdigit() else int(parts[3])
     uid = int(name) if name.isdigit() else 0
     return uid, int(group) if group.isdigit() else uid
-
-
-class Need(StrEnum):
-    """What of a volume must be given to a user before it can write."""
-
-    NOTHING = "nothing"
-    TOP = "top"
-    ALL = "all"
-
-
-def need(top_uid: int, top_gid: int, uid: int, gid: int) -> Need:
-    """By whose the top of the volume is. Root writes to everything, and leaves its mark at the top: what it made
-    is then given to the next user together with the rest."""
-    if uid == top_uid:
-        return Need.NOTHING if uid == 0 or gid == top_gid else Need.TOP
-    return Need.TOP if uid == 0 else Need.ALL

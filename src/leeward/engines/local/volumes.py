@@ -15,7 +15,7 @@ from typing import Any
 
 from leeward.engines.local.container import Container
 from leeward.engines.local.dockerd import Dockerd
-from leeward.engines.local.mounts import HOME, Need, create_body, named_user, need, owner, volume_name
+from leeward.engines.local.mounts import HOME, create_body, named_user, owner, volume_name
 from leeward.engines.local.sight import Sight
 from leeward.engines.local.walk import FOLDER, below
 from leeward.errors import Conflict, LeewardError, NotFound, RolloutFailed
@@ -66,9 +66,7 @@ class Volumes:
             name = volume_name(self._home, want.project, want.app, want.process, mount.name)
             where = Path((await self._dockerd.ask("GET", f"volumes/{name}"))["Mountpoint"])
             try:
-                if need(*await asyncio.to_thread(_top, where), uid, gid) is Need.ALL:
-                    await self._refuse_third(id, want, mount, uid)
-                await asyncio.to_thread(_give, where, uid, gid)
+                await self._own(id, want, mount, where, uid, gid)
             except OSError as error:
                 raise RolloutFailed(
                     f"volume '{want.process}/{mount.name}' of '{want.app}' cannot be given to user {uid}: "
@@ -76,22 +74,42 @@ class Volumes:
                     hint=f"look at '{where}' on this machine",
                 ) from error
 
-    async def _refuse_third(self, id: str, want: Workload, mount: Mount, uid: int) -> None:
-        """Nothing that runs loses what it has to a release that is not proven yet; root can write to everything."""
+    async def _own(self, id: str, want: Workload, mount: Mount, where: Path, uid: int, gid: int) -> None:
+        mark = self._folder / f"{volume_name(self._home, want.project, want.app, want.process, mount.name)}.root"
+        top = where.lstat().st_uid
+        if uid == 0 and top != 0:
+            # Root writes to everything as it is; whose the volume is goes on to write meanwhile.
+            self._mark(mark)
+        if uid == 0 or (uid == top and not mark.exists()):
+            return
+        others = await self._users(id, want, mount)
+        if its := others - {0, uid}:
+            # Nothing that runs loses what it has to a release that is not proven yet.
+            raise RolloutFailed(
+                f"volume '{want.process}/{mount.name}' belongs to user {min(its)}, which runs, "
+                f"and this image runs as {uid}",
+                hint=f"keep the image's USER, or first: lee scale {want.app} {want.process}=0",
+            )
+        if 0 in others:
+            # What it writes from now on is given with the next start.
+            self._mark(mark)
+        await asyncio.to_thread(_give, where, uid, gid)
+        if 0 not in others:
+            mark.unlink(missing_ok=True)
+
+    def _mark(self, mark: Path) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+
+    async def _users(self, id: str, want: Workload, mount: Mount) -> set[int]:
+        """The users of the other containers that have the volume, and may write to it now or soon."""
         await self._sight.fresh_enough()
+        found = set()
         for other in tuple(self._sight.containers.values()):
-            if other.id == id or other.ended or not _has(other, want.project, want.app, want.process, mount.name):
-                continue
-            try:
-                its, _ = await self._user(other.id)
-            except NotFound:
-                continue
-            if its not in (0, uid):
-                raise RolloutFailed(
-                    f"volume '{want.process}/{mount.name}' belongs to user {its}, which runs, "
-                    f"and this image runs as {uid}",
-                    hint=f"keep the image's USER, or first: lee scale {want.app} {want.process}=0",
-                )
+            if other.id != id and not other.ended and _has(other, want.project, want.app, want.process, mount.name):
+                with contextlib.suppress(NotFound):
+                    found.add((await self._user(other.id))[0])
+        return found
 
     async def _user(self, id: str) -> tuple[int, int]:
         """User and group number of a container."""
@@ -137,7 +155,8 @@ class Volumes:
         except Conflict as error:
             raise in_use(volume) from error
         self._counts.pop(name, None)
-        (self._folder / f"{name}.json").unlink(missing_ok=True)
+        for kept in ("json", "root"):
+            (self._folder / f"{name}.{kept}").unlink(missing_ok=True)
 
     async def measure(self) -> None:
         """Count what is in every volume, seldom where that takes long; one that cannot be counted keeps no other."""
@@ -220,26 +239,17 @@ def _has(container: Container, project: str, app: str, process: str, name: str) 
     )
 
 
-def _top(place: Path) -> tuple[int, int]:
-    status = place.lstat()
-    return status.st_uid, status.st_gid
-
-
 def _give(place: Path, uid: int, gid: int) -> None:
-    """Let a user have a volume. Root needs the top alone: the group keeps its access, and the next user gets all."""
+    """Let a user have a volume with all that is in it."""
     here = os.open(place, FOLDER)
     try:
-        top = os.fstat(here)
-        needed = need(top.st_uid, top.st_gid, uid, gid)
-        if needed is Need.NOTHING:
-            return
-        if needed is Need.ALL:
-            for each in below(place):
-                with contextlib.suppress(FileNotFoundError):
-                    os.chown(each.name, uid, gid, dir_fd=each.here, follow_symlinks=False)
-        # Last: whoever sees that the top is theirs need not look further.
-        os.fchmod(here, _MODE)
-        os.fchown(here, uid, -1 if uid == 0 else gid)
+        for each in below(place):
+            with contextlib.suppress(FileNotFoundError):
+                os.chown(each.name, uid, gid, dir_fd=each.here, follow_symlinks=False)
+        if os.fstat(here).st_uid != uid:
+            # Last: whoever sees that the top is theirs need not look further.
+            os.fchmod(here, _MODE)
+            os.fchown(here, uid, gid)
     finally:
         os.close(here)
 
