@@ -160,8 +160,8 @@ def test_a_supervisor_that_is_killed_is_followed_by_one_and_nobody_is_refused(
         os.kill(int((platform.home / "run" / "supervisord.pid").read_text()), signal.SIGKILL)
         platform.ok("up")
 
-    # The old workers close connections that are idle, and a client may just then ask for more on one; and what stands in
-    # the queue of a listener that closes is reset by the kernel (as long as net.ipv4.tcp_migrate_req is off).
+    # The old workers close connections that are idle, and a client may just then ask for more on one; and what stands
+    # in the queue of a listener that closes is reset by the kernel (as long as net.ipv4.tcp_migrate_req is off).
     known = ("keep-alive: IncompleteReadError 0 bytes read", "ConnectionResetError")
     assert [failure for failure in counted["failures"] if not any(each in failure for each in known)] == []
     assert counted["failed"] < counted["fresh"] / 10
