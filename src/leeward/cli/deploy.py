@@ -161,4 +161,4 @@ def _bytes(files: "list[Entry]") -> Iterator[bytes]:
         size += len(piece)
         yield piece
     count = sum(1 for entry in files if entry.size >= 0 and not entry.link)
-    output.say(f"sent {count:,} files, {size / 1e6:,.1f} MB")
+    output.say(f"sent {output.counted(count, 'file')}, {size / 1e6:,.1f} MB")
